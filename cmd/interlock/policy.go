@@ -1,0 +1,246 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/interlock-run/interlock/host/policy"
+	"github.com/interlock-run/interlock/host/prefect"
+)
+
+// policyFlags are the flags of all policy commands; each command reads its own.
+type policyFlags struct {
+	url, rule, config, onError, policy string
+	to                                 int
+}
+
+// policyCommand is one word after `interlock policy`.
+type policyCommand func(ctx context.Context, e env, c *client, f policyFlags, args []string) error
+
+func policyRun(name string) (run policyCommand, min, max int) {
+	switch name {
+	case "check":
+		return policyCheck, 1, 1
+	case "push":
+		return policyPush, 1, 1
+	case "list":
+		return policyList, 0, 0
+	case "show":
+		return policyShow, 1, 1
+	case "use":
+		return policyUse, 2, 2
+	case "put":
+		return policyPut, 2, 2
+	case "rollback":
+		return policyRollback, 0, 1
+	case "versions":
+		return policyVersions, 1, 1
+	case "remove":
+		return policyRemove, 1, 1
+	case "explain":
+		return policyExplain, 1, 1
+	}
+	return nil, 0, 0
+}
+
+func policyCommands(ctx context.Context, e env, args []string) error {
+	if len(args) == 0 {
+		return usagef("which command?")
+	}
+	run, min, max := policyRun(args[0])
+	if run == nil {
+		return usagef("unknown command %q", args[0])
+	}
+	var f policyFlags
+	set := flag.NewFlagSet("policy "+args[0], flag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	set.StringVar(&f.url, "url", "", "")
+	set.StringVar(&f.rule, "rule", "", "")
+	set.StringVar(&f.config, "config", "", "")
+	set.StringVar(&f.onError, "on-error", "", "")
+	set.StringVar(&f.policy, "policy", "", "")
+	set.IntVar(&f.to, "to", 0, "")
+	words, err := parseMixed(set, args[1:])
+	if err != nil {
+		return usagef("%v", err)
+	}
+	if len(words) < min || len(words) > max {
+		return usagef("%s: %d arguments given", args[0], len(words))
+	}
+	return run(ctx, e, newClient(e, f.url), f, words)
+}
+
+// parseMixed parses flags that may stand before, between and after the words.
+func parseMixed(set *flag.FlagSet, args []string) (words []string, err error) {
+	for {
+		if err := set.Parse(args); err != nil {
+			return nil, err
+		}
+		if set.NArg() == 0 {
+			return words, nil
+		}
+		words = append(words, set.Arg(0))
+		args = set.Args()[1:]
+	}
+}
+
+func policyCheck(ctx context.Context, e env, _ *client, _ policyFlags, args []string) error {
+	wasm, err := os.ReadFile(args[0])
+	if err != nil {
+		return err
+	}
+	manifest, err := policy.CheckModule(ctx, wasm)
+	if err != nil {
+		return fmt.Errorf("%s: %w", args[0], err)
+	}
+	printManifest(e.stdout, manifest)
+	return nil
+}
+
+func policyPush(ctx context.Context, e env, c *client, _ policyFlags, args []string) error {
+	m, created, err := push(ctx, c, args[0])
+	if err != nil {
+		return err
+	}
+	what := "was there already"
+	if created {
+		what = "stored"
+	}
+	fmt.Fprintf(e.stdout, "%s %s, %d bytes\n", m.Digest, what, m.Size)
+	return nil
+}
+
+func push(ctx context.Context, c *client, file string) (*prefect.PolicyModule, bool, error) {
+	wasm, err := os.ReadFile(file)
+	if err != nil {
+		return nil, false, err
+	}
+	var m prefect.PolicyModule
+	status, err := c.call(ctx, http.MethodPost, "/modules", wasm, &m)
+	if err != nil {
+		return nil, false, fmt.Errorf("%s: %w", file, err)
+	}
+	return &m, status == http.StatusCreated, nil
+}
+
+func policyList(ctx context.Context, e env, c *client, _ policyFlags, _ []string) error {
+	var modules []prefect.PolicyModule
+	if _, err := c.call(ctx, http.MethodGet, "/modules", nil, &modules); err != nil {
+		return err
+	}
+	var policies []prefect.PolicyVersion
+	if _, err := c.call(ctx, http.MethodGet, "/policies", nil, &policies); err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(e.stdout, 0, 4, 2, ' ', 0)
+	defer w.Flush()
+	for _, m := range modules {
+		fmt.Fprintf(w, "module %s\t%s\t%d bytes\n", shortDigest(m.Digest), manifestName(m.Manifest), m.Size)
+	}
+	for _, p := range policies {
+		fmt.Fprintf(w, "\npolicy %s, version %d\t(%s)\n", p.Name, p.Version, p.Reason)
+		for _, entry := range p.Entries {
+			fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", entry.Name, shortDigest(entry.Module), entry.Rule, entry.OnError)
+		}
+	}
+	return nil
+}
+
+func policyShow(ctx context.Context, e env, c *client, _ policyFlags, args []string) error {
+	var p prefect.PolicyVersion
+	if _, err := c.call(ctx, http.MethodGet, "/policies/"+args[0], nil, &p); err != nil {
+		return err
+	}
+	enc := json.NewEncoder(e.stdout)
+	enc.SetIndent("", "  ")
+	return enc.Encode(p)
+}
+
+func policyPut(ctx context.Context, e env, c *client, _ policyFlags, args []string) error {
+	var raw []byte
+	var err error
+	if args[1] == "-" {
+		raw, err = io.ReadAll(os.Stdin)
+	} else {
+		raw, err = os.ReadFile(args[1])
+	}
+	if err != nil {
+		return err
+	}
+	var p prefect.PolicyVersion
+	if err := json.Unmarshal(raw, &p); err != nil {
+		return fmt.Errorf("%s: %w", args[1], err)
+	}
+	return putEntries(ctx, e, c, args[0], p.Entries, p.Version)
+}
+
+// putEntries stores the next version of a policy and says so.
+func putEntries(ctx context.Context, e env, c *client, name string, entries []prefect.PolicyEntry, version int) error {
+	var stored prefect.PolicyVersion
+	body := map[string]any{"entries": entries, "version": version}
+	if _, err := c.call(ctx, http.MethodPut, "/policies/"+name, body, &stored); err != nil {
+		return err
+	}
+	fmt.Fprintf(e.stdout, "%s is at version %d\n", stored.Name, stored.Version)
+	return nil
+}
+
+func policyRollback(ctx context.Context, e env, c *client, f policyFlags, args []string) error {
+	name := prefect.CoreFlowPolicy
+	if len(args) == 1 {
+		name = args[0]
+	}
+	var active prefect.PolicyVersion
+	if _, err := c.call(ctx, http.MethodGet, "/policies/"+name, nil, &active); err != nil {
+		return err
+	}
+	to := f.to
+	if to == 0 {
+		to = active.Version - 1
+	}
+	if to < 1 {
+		return fmt.Errorf("%s is at its first version", name)
+	}
+	var stored prefect.PolicyVersion
+	if _, err := c.call(ctx, http.MethodPost, "/policies/"+name+"/rollback", map[string]int{"version": to}, &stored); err != nil {
+		return err
+	}
+	fmt.Fprintf(e.stdout, "%s is at version %d, with the entries of version %d\n", name, stored.Version, to)
+	return nil
+}
+
+func policyVersions(ctx context.Context, e env, c *client, _ policyFlags, args []string) error {
+	var versions []prefect.PolicyVersion
+	if _, err := c.call(ctx, http.MethodGet, "/policies/"+args[0]+"/versions", nil, &versions); err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(e.stdout, 0, 4, 2, ' ', 0)
+	defer w.Flush()
+	for _, v := range versions {
+		fmt.Fprintf(w, "%d\t%s\t%s\t%d entries\n", v.Version, v.Created, v.Reason, len(v.Entries))
+	}
+	return nil
+}
+
+func policyRemove(ctx context.Context, e env, c *client, _ policyFlags, args []string) error {
+	if _, err := c.call(ctx, http.MethodDelete, "/modules/"+args[0], nil, nil); err != nil {
+		return err
+	}
+	fmt.Fprintf(e.stdout, "%s is gone\n", args[0])
+	return nil
+}
+
+// shortDigest cuts a digest to what a person compares.
+func shortDigest(digest string) string {
+	if rest, ok := strings.CutPrefix(digest, "sha256:"); ok && len(rest) > 12 {
+		return "sha256:" + rest[:12]
+	}
+	return digest
+}

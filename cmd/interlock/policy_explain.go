@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/interlock-run/interlock/host/prefect"
+)
+
+// explainPage is how many decisions one request asks for.
+const explainPage = 200
+
+// policyExplain prints the decisions on a run, oldest first. The id may be a
+// flow run's or a task run's.
+func policyExplain(ctx context.Context, e env, c *client, _ policyFlags, args []string) error {
+	if _, err := uuid.Parse(args[0]); err != nil {
+		return usagef("%q is no run id", args[0])
+	}
+	total := 0
+	for _, kind := range []prefect.RunType{prefect.FlowRunType, prefect.TaskRunType} {
+		n, err := explainRun(ctx, e.stdout, c, kind, args[0])
+		if err != nil {
+			return err
+		}
+		if total += n; total > 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("no decisions on a run %s", args[0])
+}
+
+func explainRun(ctx context.Context, w io.Writer, c *client, kind prefect.RunType, id string) (int, error) {
+	seen := 0
+	for {
+		var page []prefect.Decision
+		path := fmt.Sprintf("/decisions?%s_id=%s&limit=%d&offset=%d", kind, id, explainPage, seen)
+		if _, err := c.call(ctx, http.MethodGet, path, nil, &page); err != nil {
+			return seen, err
+		}
+		for i := range page {
+			printDecision(w, &page[i])
+		}
+		seen += len(page)
+		if len(page) < explainPage {
+			return seen, nil
+		}
+	}
+}
+
+// printDecision writes one transition: a line for the whole, a line for each
+// rule that was asked.
+func printDecision(w io.Writer, d *prefect.Decision) {
+	fmt.Fprintf(w, "%s  %s -> %s  %s", d.Created, stateName(d.InitialType, d.InitialName), named(string(d.ProposedType), d.ProposedName), d.Status)
+	if d.Reason != nil {
+		fmt.Fprintf(w, " %q", *d.Reason)
+	}
+	if d.Status == prefect.Wait {
+		fmt.Fprintf(w, " for %d s", d.DelaySeconds)
+	}
+	if d.FinalType != nil && (*d.FinalType != d.ProposedType || value(d.FinalName) != d.ProposedName) {
+		fmt.Fprintf(w, ", written as %s", stateName(d.FinalType, d.FinalName))
+	}
+	fmt.Fprintf(w, "  (%s v%d", d.Policy, d.PolicyVersion)
+	if d.Tries > 1 {
+		fmt.Fprintf(w, ", try %d", d.Tries)
+	}
+	fmt.Fprintln(w, ")")
+	for i := range d.Rules {
+		printRule(w, &d.Rules[i])
+	}
+}
+
+func printRule(w io.Writer, r *prefect.RuleDecision) {
+	module := shortDigest(r.Module)
+	if r.Builtin {
+		module = "built-in " + module
+	}
+	fmt.Fprintf(w, "    %-40s %-7s %s", r.Name, r.Decision, module)
+	if r.Rule != r.Name {
+		fmt.Fprintf(w, " rule %s", r.Rule)
+	}
+	if r.Fuel > 0 {
+		fmt.Fprintf(w, " fuel %d", r.Fuel)
+	}
+	if r.Reason != "" {
+		fmt.Fprintf(w, " %q", r.Reason)
+	}
+	for _, part := range []struct {
+		name string
+		raw  []byte
+	}{{"flags", r.Flags}, {"run", r.Run}, {"effects", r.Effects}} {
+		if len(part.raw) > 0 {
+			fmt.Fprintf(w, " %s %s", part.name, part.raw)
+		}
+	}
+	fmt.Fprintln(w)
+	if r.Error != "" {
+		fmt.Fprintf(w, "        failed: %s; handled by: %s\n", r.Error, r.Handled)
+	}
+	if r.Log != "" {
+		for _, line := range strings.Split(strings.TrimRight(r.Log, "\n"), "\n") {
+			fmt.Fprintf(w, "        log: %s\n", line)
+		}
+	}
+}
+
+func stateName(t *prefect.StateType, name *string) string {
+	if t == nil {
+		return "(none)"
+	}
+	return named(string(*t), value(name))
+}
+
+// named shows a state by its type, and by its name where that says more.
+func named(t, name string) string {
+	if name == "" || strings.EqualFold(t, name) {
+		return t
+	}
+	return t + " " + name
+}
+
+func value(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}

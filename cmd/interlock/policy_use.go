@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/interlock-run/interlock/host/prefect"
+	"github.com/interlock-run/interlock/sdk/abi"
+)
+
+// useTries bounds how often use starts again when somebody else changed the
+// policy in between.
+const useTries = 5
+
+// policyUse puts a module into an entry. It pushes the module first when it is
+// given a file, and reads the policy anew when its version turned stale.
+func policyUse(ctx context.Context, e env, c *client, f policyFlags, args []string) error {
+	name, source := args[0], args[1]
+	change := prefect.PolicyEntry{Name: name, Module: source, Rule: f.rule, OnError: prefect.OnError(f.onError)}
+	if f.config != "" {
+		if !json.Valid([]byte(f.config)) {
+			return usagef("--config is not JSON")
+		}
+		change.Config = json.RawMessage(f.config)
+	}
+	switch {
+	case source == prefect.BuiltinModule:
+		if change.Rule == "" {
+			change.Rule = name
+		}
+	default:
+		m, err := findModule(ctx, c, source)
+		if err != nil {
+			return err
+		}
+		change.Module = m.Digest
+		if change.Rule == "" {
+			if change.Rule, err = soleRule(m.Manifest, name); err != nil {
+				return err
+			}
+		}
+		fmt.Fprintf(e.stdout, "%s decides by rule %s of %s\n", name, change.Rule, shortDigest(m.Digest))
+	}
+	return replaceEntry(ctx, e, c, f.policy, change)
+}
+
+// findModule pushes a file, or looks up a digest.
+func findModule(ctx context.Context, c *client, source string) (*prefect.PolicyModule, error) {
+	if _, err := os.Stat(source); err == nil || !strings.HasPrefix(source, "sha256:") {
+		m, _, err := push(ctx, c, source)
+		return m, err
+	}
+	var m prefect.PolicyModule
+	_, err := c.call(ctx, http.MethodGet, "/modules/"+source, nil, &m)
+	return &m, err
+}
+
+// soleRule picks the rule that can only be meant: the module's one rule, or the
+// one called as the entry is.
+func soleRule(raw json.RawMessage, entry string) (string, error) {
+	var m abi.Manifest
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return "", fmt.Errorf("the module's manifest does not parse: %w", err)
+	}
+	var names []string
+	for _, r := range m.Rules {
+		if r.Name == entry {
+			return r.Name, nil
+		}
+		names = append(names, r.Name)
+	}
+	if len(names) == 1 {
+		return names[0], nil
+	}
+	return "", usagef("the module has several rules (%s): choose one with --rule", strings.Join(names, ", "))
+}
+
+func replaceEntry(ctx context.Context, e env, c *client, policyName string, change prefect.PolicyEntry) error {
+	for try := 1; ; try++ {
+		p, at, err := findEntry(ctx, c, policyName, change.Name)
+		if err != nil {
+			return err
+		}
+		entry := change
+		if entry.OnError == "" {
+			entry.OnError = p.Entries[at].OnError
+		}
+		p.Entries[at] = entry
+		err = putEntries(ctx, e, c, p.Name, p.Entries, p.Version)
+		if !isStatus(err, http.StatusConflict) || try == useTries {
+			return err
+		}
+	}
+}
+
+// findEntry finds the one policy that has an entry of this name.
+func findEntry(ctx context.Context, c *client, policyName, name string) (*prefect.PolicyVersion, int, error) {
+	var policies []prefect.PolicyVersion
+	if _, err := c.call(ctx, http.MethodGet, "/policies", nil, &policies); err != nil {
+		return nil, 0, err
+	}
+	var found *prefect.PolicyVersion
+	var at int
+	for i := range policies {
+		if policyName != "" && policies[i].Name != policyName {
+			continue
+		}
+		for j, entry := range policies[i].Entries {
+			if entry.Name != name {
+				continue
+			}
+			if found != nil {
+				return nil, 0, usagef("%s stands in %s and in %s: choose one with --policy", name, found.Name, policies[i].Name)
+			}
+			found, at = &policies[i], j
+		}
+	}
+	if found == nil {
+		return nil, 0, fmt.Errorf("no policy has an entry %s; see 'interlock policy list'", name)
+	}
+	return found, at, nil
+}
+
+func manifestName(raw json.RawMessage) string {
+	var m abi.Manifest
+	if json.Unmarshal(raw, &m) != nil {
+		return "?"
+	}
+	return m.Name + " " + m.Version
+}
+
+func printManifest(w io.Writer, raw json.RawMessage) {
+	var m abi.Manifest
+	if json.Unmarshal(raw, &m) != nil {
+		return
+	}
+	fmt.Fprintf(w, "%s %s: %s\n", m.Name, m.Version, m.Description)
+	for _, r := range m.Rules {
+		fmt.Fprintf(w, "  %s  %s %s, %s phase\n", r.Name, r.RunType, r.Kind, r.Phase)
+	}
+}

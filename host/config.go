@@ -1,0 +1,192 @@
+package host
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/interlock-run/interlock/host/sandbox"
+)
+
+// Config is everything that a server can be told. [DefaultConfig] fills it, the
+// environment overrides the defaults ([Config.FromEnvironment]) and the command
+// line overrides both.
+type Config struct {
+	Host        string // address to listen on; 127.0.0.1 unless told otherwise
+	Port        int    // 0 picks a free one
+	DatabaseURL string // SQLAlchemy form, see store.Open; "" is SQLite in Home
+	Home        string // directory of the default database and the compilation cache
+
+	AuthString     string        // "user:password" that every request must carry; "" asks for none
+	CSRFProtection bool          // state-changing requests need a token
+	CSRFExpiration time.Duration // life of a token
+	DefaultLimit   int           // rows of a filtered read that names no limit, and the most it may name
+	MaxParameters  int           // bytes of a flow run's parameters as JSON; 0 is no limit
+
+	LogLevel slog.Level
+	Services bool // run the periodic services in this process
+	Policies bool // false decides every proposal by the bookkeeping alone: for measuring what policies cost
+
+	Sandbox sandbox.Limits // zero fields take the sandbox's defaults
+
+	Version string // of this binary, as /api/interlock tells it
+}
+
+// DefaultConfig returns the settings of a server that was told nothing.
+func DefaultConfig() Config {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		home = "."
+	}
+	return Config{
+		Host:           "127.0.0.1",
+		Port:           4200,
+		Home:           filepath.Join(home, ".interlock"),
+		CSRFExpiration: time.Hour,
+		DefaultLimit:   200,
+		MaxParameters:  512 << 10,
+		LogLevel:       slog.LevelInfo,
+		Services:       true,
+		Policies:       true,
+	}
+}
+
+// Address returns host:port.
+func (c *Config) Address() string { return net.JoinHostPort(c.Host, strconv.Itoa(c.Port)) }
+
+// URL returns the database URL, with the default resolved.
+func (c *Config) URL() string {
+	if c.DatabaseURL != "" {
+		return c.DatabaseURL
+	}
+	return "sqlite+aiosqlite:///" + filepath.Join(c.Home, "interlock.db")
+}
+
+// CacheDir is where compiled modules are kept.
+func (c *Config) CacheDir() string { return filepath.Join(c.Home, "cache") }
+
+// setting is one thing that the environment can say. The first of its names that
+// is set and not empty wins; Prefect's names come first, so that an existing
+// deployment can swap the binary.
+type setting struct {
+	names []string
+	about string
+	set   func(c *Config, value string) error
+}
+
+func settings() []setting {
+	return []setting{
+		{[]string{"PREFECT_SERVER_API_HOST"}, "address to listen on", text(func(c *Config) *string { return &c.Host })},
+		{[]string{"PREFECT_SERVER_API_PORT"}, "port to listen on", number(func(c *Config) *int { return &c.Port }, 0, 65535)},
+		{[]string{"PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL"}, "database, in SQLAlchemy form", text(func(c *Config) *string { return &c.DatabaseURL })},
+		{[]string{"PREFECT_SERVER_API_AUTH_STRING"}, "user:password that requests must carry", text(func(c *Config) *string { return &c.AuthString })},
+		{[]string{"PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED", "PREFECT_SERVER_CSRF_PROTECTION_ENABLED"}, "ask state-changing requests for a token", boolean(func(c *Config) *bool { return &c.CSRFProtection })},
+		{[]string{"PREFECT_SERVER_API_CSRF_TOKEN_EXPIRATION", "PREFECT_SERVER_CSRF_TOKEN_EXPIRATION"}, "life of such a token, in seconds or as 1h30m", duration(func(c *Config) *time.Duration { return &c.CSRFExpiration })},
+		{[]string{"PREFECT_SERVER_API_DEFAULT_LIMIT", "PREFECT_API_DEFAULT_LIMIT"}, "most rows of a filtered read", number(func(c *Config) *int { return &c.DefaultLimit }, 1, 1_000_000)},
+		{[]string{"PREFECT_SERVER_API_MAX_PARAMETER_SIZE"}, "most bytes of a run's parameters, 0 for no limit", number(func(c *Config) *int { return &c.MaxParameters }, 0, 1<<30)},
+		{[]string{"PREFECT_SERVER_LOGGING_LEVEL", "PREFECT_LOGGING_SERVER_LEVEL"}, "DEBUG, INFO, WARNING or ERROR", level},
+		{[]string{"INTERLOCK_HOME"}, "directory of the default database and the compilation cache", text(func(c *Config) *string { return &c.Home })},
+		{[]string{"INTERLOCK_SERVICES"}, "run the periodic services in this process", boolean(func(c *Config) *bool { return &c.Services })},
+		{[]string{"INTERLOCK_POLICIES"}, "off decides by the bookkeeping alone", boolean(func(c *Config) *bool { return &c.Policies })},
+	}
+}
+
+// Settings lists the names that the environment can set, with what they mean:
+// the text of `interlock help settings`.
+func Settings() [][2]string {
+	var rows [][2]string
+	for _, s := range settings() {
+		rows = append(rows, [2]string{s.names[0], s.about})
+	}
+	return rows
+}
+
+// FromEnvironment applies what lookup (os.LookupEnv) knows. The error names the
+// variable and what it should hold, never its value: it may be a secret.
+func (c *Config) FromEnvironment(lookup func(string) (string, bool)) error {
+	for _, s := range settings() {
+		for _, name := range s.names {
+			value, ok := lookup(name)
+			if !ok || value == "" {
+				continue
+			}
+			if err := s.set(c, value); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			break
+		}
+	}
+	return nil
+}
+
+func text(field func(*Config) *string) func(*Config, string) error {
+	return func(c *Config, v string) error { *field(c) = v; return nil }
+}
+
+func number(field func(*Config) *int, low, high int) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		n, err := strconv.Atoi(v)
+		if err != nil || n < low || n > high {
+			return fmt.Errorf("wants a whole number from %d to %d", low, high)
+		}
+		*field(c) = n
+		return nil
+	}
+}
+
+func boolean(field func(*Config) *bool) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		switch strings.ToLower(v) {
+		case "1", "true", "t", "yes", "y", "on":
+			*field(c) = true
+		case "0", "false", "f", "no", "n", "off":
+			*field(c) = false
+		default:
+			return fmt.Errorf("wants true or false")
+		}
+		return nil
+	}
+}
+
+func duration(field func(*Config) *time.Duration) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		d, err := time.ParseDuration(v)
+		if seconds, numErr := strconv.ParseFloat(v, 64); numErr == nil {
+			d, err = time.Duration(seconds*float64(time.Second)), nil
+		}
+		if err != nil || d <= 0 {
+			return fmt.Errorf("wants a number of seconds or a duration such as 1h30m")
+		}
+		*field(c) = d
+		return nil
+	}
+}
+
+func level(c *Config, v string) error {
+	l, err := ParseLevel(v)
+	if err != nil {
+		return err
+	}
+	c.LogLevel = l
+	return nil
+}
+
+// ParseLevel reads a log level by the names that Prefect's settings use.
+func ParseLevel(v string) (slog.Level, error) {
+	switch strings.ToUpper(v) {
+	case "DEBUG":
+		return slog.LevelDebug, nil
+	case "INFO":
+		return slog.LevelInfo, nil
+	case "WARN", "WARNING":
+		return slog.LevelWarn, nil
+	case "ERROR", "CRITICAL":
+		return slog.LevelError, nil
+	}
+	return 0, fmt.Errorf("wants DEBUG, INFO, WARNING or ERROR")
+}
