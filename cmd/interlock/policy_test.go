@@ -1,0 +1,161 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/interlock-run/interlock/host/prefect"
+)
+
+// fakeServer keeps one policy in memory and answers as /api/interlock does.
+type fakeServer struct {
+	active    prefect.PolicyVersion
+	manifest  string
+	conflicts int // how many PUTs to refuse as stale
+	auth      string
+}
+
+func (f *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.auth = r.Header.Get("Authorization")
+	switch r.Method + " " + r.URL.Path {
+	case "GET /api/interlock/policies":
+		json.NewEncoder(w).Encode([]prefect.PolicyVersion{f.active})
+	case "GET /api/interlock/policies/CoreFlowPolicy":
+		json.NewEncoder(w).Encode(f.active)
+	case "POST /api/interlock/modules":
+		w.WriteHeader(http.StatusCreated)
+		json.NewEncoder(w).Encode(prefect.PolicyModule{Digest: "sha256:" + strings.Repeat("ab", 32), Size: 4, Manifest: json.RawMessage(f.manifest)})
+	case "PUT /api/interlock/policies/CoreFlowPolicy":
+		if f.conflicts > 0 {
+			f.conflicts--
+			f.active.Version++
+			w.WriteHeader(http.StatusConflict)
+			w.Write([]byte(`{"detail":"stale"}`))
+			return
+		}
+		var body prefect.PolicyVersion
+		json.NewDecoder(r.Body).Decode(&body)
+		if body.Version != f.active.Version {
+			w.WriteHeader(http.StatusConflict)
+			return
+		}
+		f.active.Entries = body.Entries
+		f.active.Version++
+		json.NewEncoder(w).Encode(f.active)
+	case "POST /api/interlock/policies/CoreFlowPolicy/rollback":
+		f.active.Version++
+		json.NewEncoder(w).Encode(f.active)
+	default:
+		w.WriteHeader(http.StatusNotFound)
+		w.Write([]byte(`{"detail":"nothing here"}`))
+	}
+}
+
+func twoEntries() prefect.PolicyVersion {
+	return prefect.PolicyVersion{Name: prefect.CoreFlowPolicy, Version: 3, Entries: []prefect.PolicyEntry{
+		{Name: "CopyScheduledTime", Module: "builtin", Rule: "CopyScheduledTime", OnError: prefect.Fallback},
+		{Name: "RetryFailedFlows", Module: "builtin", Rule: "RetryFailedFlows", OnError: prefect.Fallback},
+	}}
+}
+
+// interlockWith runs one command line against a server.
+func interlockWith(t *testing.T, server http.Handler, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	s := httptest.NewServer(server)
+	defer s.Close()
+	vars := map[string]string{"PREFECT_API_URL": s.URL + "/api", "PREFECT_API_AUTH_STRING": "me:secret"}
+	var out, errOut bytes.Buffer
+	e := env{func(k string) (string, bool) { v, ok := vars[k]; return v, ok }, &out, &errOut}
+	code = run(context.Background(), e, args)
+	return code, out.String(), errOut.String()
+}
+
+func wasmFile(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "m.wasm")
+	if err := os.WriteFile(file, []byte("\x00asm"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestUsePutsTheModuleIntoTheEntryAndKeepsTheRest(t *testing.T) {
+	f := &fakeServer{active: twoEntries(), manifest: `{"rules":[{"name":"Backoff"}]}`, conflicts: 2}
+	code, out, errOut := interlockWith(t, f, "policy", "use", "RetryFailedFlows", wasmFile(t), "--config", `{"base":1}`)
+	if code != 0 {
+		t.Fatalf("exit code %d: %s", code, errOut)
+	}
+	if want := "CoreFlowPolicy is at version 6\n"; !strings.HasSuffix(out, want) {
+		t.Errorf("output %q does not end in %q", out, want)
+	}
+	got := f.active.Entries[1]
+	if got.Name != "RetryFailedFlows" || got.Rule != "Backoff" || string(got.Config) != `{"base":1}` || got.OnError != prefect.Fallback || !strings.HasPrefix(got.Module, "sha256:") {
+		t.Errorf("entry is %+v", got)
+	}
+	if f.active.Entries[0].Module != "builtin" {
+		t.Errorf("another entry changed: %+v", f.active.Entries[0])
+	}
+	if f.auth == "" {
+		t.Error("PREFECT_API_AUTH_STRING was not sent")
+	}
+}
+
+func TestUseAsksWhenTheRuleIsNotClear(t *testing.T) {
+	f := &fakeServer{active: twoEntries(), manifest: `{"rules":[{"name":"A"},{"name":"B"}]}`}
+	code, _, errOut := interlockWith(t, f, "policy", "use", "RetryFailedFlows", wasmFile(t))
+	if code != 2 || !strings.Contains(errOut, "--rule") {
+		t.Errorf("exit code %d, stderr %q", code, errOut)
+	}
+}
+
+func TestCommandLinesThatAreNotUnderstood(t *testing.T) {
+	for _, args := range [][]string{
+		{"nonsense"},
+		{"policy"},
+		{"policy", "nonsense"},
+		{"policy", "use", "RetryFailedFlows"},
+		{"policy", "explain", "no-uuid"},
+		{"policy", "rollback", "a", "b"},
+		{"policy", "list", "--nonsense"},
+		{"serve", "extra"},
+		{"database"},
+		{"help", "nonsense"},
+	} {
+		code, _, errOut := interlockWith(t, http.NotFoundHandler(), args...)
+		if code != 2 || !strings.HasPrefix(errOut, "interlock") || strings.Count(errOut, "\n") != 1 {
+			t.Errorf("%v: exit code %d, stderr %q", args, code, errOut)
+		}
+	}
+}
+
+func TestAFailureIsOneLineAndExitCodeOne(t *testing.T) {
+	f := &fakeServer{active: twoEntries()}
+	for _, args := range [][]string{
+		{"policy", "use", "NoSuchEntry", "builtin"},
+		{"policy", "show", "NoSuchPolicy"},
+		{"policy", "push", "/no/such/file"},
+		{"policy", "check", "/no/such/file"},
+		{"policy", "list", "--url", "http://127.0.0.1:1/api"},
+	} {
+		code, _, errOut := interlockWith(t, f, args...)
+		if code != 1 || strings.Count(errOut, "\n") != 1 || strings.Contains(errOut, "secret") {
+			t.Errorf("%v: exit code %d, stderr %q", args, code, errOut)
+		}
+	}
+}
+
+func TestHelpAnswers(t *testing.T) {
+	for _, args := range [][]string{{}, {"help"}, {"help", "serve"}, {"help", "policy"}, {"help", "database"}, {"help", "settings"}, {"--help"}} {
+		code, out, _ := interlockWith(t, http.NotFoundHandler(), args...)
+		if code != 0 || len(out) < 100 {
+			t.Errorf("%v: exit code %d, output %q", args, code, out)
+		}
+	}
+}
