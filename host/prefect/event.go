@@ -81,15 +81,20 @@ func (r Resource) Without(names ...string) Resource {
 	return rest
 }
 
-// set gives a label its value, in place if it is there already.
-func (r *Resource) set(name, value string) {
-	for i := range *r {
-		if (*r)[i].Name == name {
-			(*r)[i].Value = value
-			return
+// lastOfEach returns the labels with one of each name: at its first place, with
+// its last value.
+func (r Resource) lastOfEach() Resource {
+	at := make(map[string]int, len(r))
+	kept := r[:0]
+	for _, l := range r {
+		if i, ok := at[l.Name]; ok {
+			kept[i].Value = l.Value
+			continue
 		}
+		at[l.Name] = len(kept)
+		kept = append(kept, l)
 	}
-	*r = append(*r, Label{name, value})
+	return kept
 }
 
 // RelatedIDs returns the ids of the related resources, in order; never nil. It

@@ -228,7 +228,7 @@ func (r *Resource) UnmarshalJSON(b []byte) error {
 	for {
 		rest = skipBlank(rest)
 		if rest[0] == '}' {
-			*r = labels
+			*r = labels.lastOfEach()
 			return nil
 		}
 		name, after, err := cutString(rest)
@@ -239,11 +239,7 @@ func (r *Resource) UnmarshalJSON(b []byte) error {
 		if err != nil {
 			return err
 		}
-		if len(labels) < cap(labels) {
-			labels.set(name, value)
-		} else {
-			labels = append(labels, Label{name, value})
-		}
+		labels = append(labels, Label{name, value})
 		if rest = skipBlank(after); rest[0] == ',' {
 			rest = rest[1:]
 		}
