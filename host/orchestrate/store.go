@@ -73,6 +73,12 @@ type OutboxItem struct {
 	Payload json.RawMessage // the consumer's own shape
 }
 
+// OutboxRow is a stored [OutboxItem].
+type OutboxRow struct {
+	Seq int64 // grows in the order of commits of one run
+	OutboxItem
+}
+
 // EffectType is one of the closed list of effects of the policy contract.
 type EffectType string
 
