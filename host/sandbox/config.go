@@ -1,0 +1,64 @@
+package sandbox
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Config is what a [Runtime] is made of. The zero value works: it compiles in
+// memory and applies the default limits.
+type Config struct {
+	// CacheDir keeps compiled native code between starts. It is created with
+	// mode 0700 and has to belong to the user of this process and to nobody
+	// else, since its contents are executed. Empty: nothing is kept.
+	CacheDir string
+	Limits   Limits
+	Logger   *slog.Logger // nil: silent
+}
+
+// Limits bound what one module may cost. A zero field stands for its default.
+type Limits struct {
+	ModuleBytes int           // size of a .wasm; default 8 MiB
+	MemoryPages uint32        // linear memory of an instance in pages of 64 KiB; default 64 (4 MiB)
+	OutputBytes int           // one verdict or manifest; default 64 KiB
+	LogBytes    int           // what a call may print, the rest is dropped; default 4 KiB
+	Concurrency int           // calls of one module at the same time, more wait; default 16
+	Deadline    time.Duration // wall clock of one call, waiting for an instance included; default 1 s
+	Fuel        uint64        // work of one call in units; default 10 million
+}
+
+const (
+	defaultModuleBytes = 8 << 20
+	defaultMemoryPages = 64
+	defaultOutputBytes = 64 << 10
+	defaultLogBytes    = 4 << 10
+	defaultConcurrency = 16
+	defaultDeadline    = time.Second
+	defaultFuel        = 10_000_000
+)
+
+// withDefaults returns the limits with zero fields filled in.
+func (l Limits) withDefaults() Limits {
+	if l.ModuleBytes == 0 {
+		l.ModuleBytes = defaultModuleBytes
+	}
+	if l.MemoryPages == 0 {
+		l.MemoryPages = defaultMemoryPages
+	}
+	if l.OutputBytes == 0 {
+		l.OutputBytes = defaultOutputBytes
+	}
+	if l.LogBytes == 0 {
+		l.LogBytes = defaultLogBytes
+	}
+	if l.Concurrency == 0 {
+		l.Concurrency = defaultConcurrency
+	}
+	if l.Deadline == 0 {
+		l.Deadline = defaultDeadline
+	}
+	if l.Fuel == 0 {
+		l.Fuel = defaultFuel
+	}
+	return l
+}

@@ -1,0 +1,197 @@
+package sandbox
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+)
+
+// Module is a loaded policy module. It is safe for concurrent use.
+type Module struct {
+	runtime  *Runtime
+	digest   string
+	limits   Limits
+	manifest []byte
+	code     *code
+
+	slots chan struct{} // one token for each running call
+
+	mu     sync.Mutex
+	idle   []*instance // last used last: its memory is still in the caches
+	closed bool
+	calls  sync.WaitGroup
+}
+
+// code is a compiled module with a wazero runtime of its own, so that whatever
+// it leaves there goes with it.
+type code struct {
+	runtime  wazero.Runtime
+	cache    wazero.CompilationCache
+	compiled wazero.CompiledModule
+}
+
+// CallOptions are what a call's answers follow from, next to its input.
+type CallOptions struct {
+	Now  time.Time // what the guest's clock says, all the time
+	Seed string    // what the guest's random numbers follow from
+	Fuel uint64    // work in units; 0: the limit of the runtime
+}
+
+// Result is what a call gave.
+type Result struct {
+	Output   []byte        // what interlock_evaluate returned, unparsed
+	Log      []byte        // what the guest printed, capped; nil for nothing
+	Fuel     uint64        // work done in units, the same on every machine
+	Duration time.Duration // wall clock, without the wait for an instance
+}
+
+// newModule does all of a Load: it leaves nothing behind when it fails.
+func newModule(ctx context.Context, r *Runtime, digest string, wasm []byte) (*Module, error) {
+	code, err := r.compile(ctx, wasm)
+	if err != nil {
+		return nil, err
+	}
+	m := &Module{
+		runtime: r,
+		digest:  digest,
+		limits:  r.limits,
+		code:    code,
+		slots:   make(chan struct{}, r.limits.Concurrency),
+	}
+	if err := m.readManifest(ctx); err != nil {
+		_ = code.close(ctx)
+		return nil, err
+	}
+	return m, nil
+}
+
+// Digest is "sha256:" and the hex digits of the module's original bytes.
+func (m *Module) Digest() string { return m.digest }
+
+// Manifest is what interlock_manifest returned, unparsed.
+func (m *Module) Manifest() []byte { return m.manifest }
+
+// Call evaluates one input. Calls do not see each other. Every error is a
+// *CallError.
+func (m *Module) Call(ctx context.Context, in []byte, o CallOptions) (*Result, error) {
+	if o.Fuel == 0 {
+		o.Fuel = m.limits.Fuel
+	}
+	if !m.enter() {
+		return nil, &CallError{Kind: KindClosed, Reason: "the module is closed"}
+	}
+	defer m.calls.Done()
+	deadline := time.Now().Add(m.limits.Deadline)
+	if err := m.acquire(ctx, deadline); err != nil {
+		return nil, err
+	}
+	defer func() { <-m.slots }()
+
+	inst, err := m.take(ctx)
+	if err != nil {
+		return nil, &CallError{Kind: KindMemory, Reason: err.Error()}
+	}
+	result, err := inst.evaluate(ctx, in, o, deadline)
+	if err != nil {
+		inst.close()
+		return nil, err
+	}
+	m.put(inst)
+	return result, nil
+}
+
+// enter counts a call in, unless the module is closed.
+func (m *Module) enter() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return false
+	}
+	m.calls.Add(1)
+	return true
+}
+
+// acquire waits for one of the module's concurrent calls to end.
+func (m *Module) acquire(ctx context.Context, deadline time.Time) error {
+	select {
+	case m.slots <- struct{}{}:
+		return nil
+	default:
+	}
+	timer := time.NewTimer(time.Until(deadline))
+	defer timer.Stop()
+	select {
+	case m.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return &CallError{Kind: KindCancelled, Reason: ctx.Err().Error()}
+	case <-timer.C:
+		return &CallError{Kind: KindBusy, Reason: fmt.Sprintf("%d calls were running for %s", m.limits.Concurrency, m.limits.Deadline)}
+	}
+}
+
+// take gives an idle instance or a new one.
+func (m *Module) take(ctx context.Context) (*instance, error) {
+	m.mu.Lock()
+	if n := len(m.idle); n > 0 {
+		inst := m.idle[n-1]
+		m.idle = m.idle[:n-1]
+		m.mu.Unlock()
+		return inst, nil
+	}
+	m.mu.Unlock()
+	return newInstance(ctx, m)
+}
+
+// put keeps an instance for later calls.
+func (m *Module) put(inst *instance) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.idle = append(m.idle, inst)
+}
+
+// Close ends one Load. At the last one no new calls are let in, and it returns
+// when those inside are done, or with ctx's error before that.
+func (m *Module) Close(ctx context.Context) error {
+	if !m.runtime.release(m) {
+		return nil
+	}
+	return m.shut(ctx)
+}
+
+// shut lets calls finish and frees the module.
+func (m *Module) shut(ctx context.Context) error {
+	m.mu.Lock()
+	m.closed = true
+	m.mu.Unlock()
+	done := make(chan error, 1)
+	go func() {
+		m.calls.Wait()
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		for _, inst := range m.idle {
+			inst.close()
+		}
+		m.idle = nil
+		done <- m.code.close(context.WithoutCancel(ctx))
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (c *code) close(ctx context.Context) error {
+	if err := c.runtime.Close(ctx); err != nil {
+		return fmt.Errorf("close module: %w", err)
+	}
+	if err := c.cache.Close(ctx); err != nil {
+		return fmt.Errorf("close compilation cache: %w", err)
+	}
+	return nil
+}
