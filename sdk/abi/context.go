@@ -65,11 +65,11 @@ const MaxMessage = 4096
 
 // What stands for a state's data, which is never shown.
 const (
-	ResultNone        = "none"        // null
-	ResultEmpty       = "empty"       // {}, [], "", 0 or false
+	ResultNone        = "none"        // null, or [], "", 0, false: nothing that could be lost
+	ResultEmpty       = "empty"       // {}
 	ResultObject      = "object"      // a non-empty object whose "type" is not "unpersisted"
 	ResultUnpersisted = "unpersisted" // an object whose "type" is "unpersisted"
-	ResultOther       = "other"       // any other value
+	ResultOther       = "other"       // any other value that is not an object
 )
 
 // Client is who proposes. What cannot be read is null, never an error.

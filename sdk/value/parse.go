@@ -306,3 +306,10 @@ func hex4(b []byte) (rune, bool) {
 	}
 	return r, true
 }
+
+// Grow makes room for a text of this many values, keys counted.
+func (d *Doc) Grow(nodes int) {
+	if cap(d.nodes) < nodes {
+		d.nodes = append(make([]node, 0, nodes), d.nodes...)
+	}
+}

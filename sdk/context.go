@@ -1,0 +1,270 @@
+package sdk
+
+import (
+	"github.com/interlock-run/interlock/sdk/abi"
+	"github.com/interlock-run/interlock/sdk/value"
+)
+
+// Context is what a rule is asked about. It is good for one call.
+type Context struct {
+	root     value.Value
+	rule     *Rule
+	config   value.Value
+	phase    Phase
+	now      Time
+	intended StateType
+	initial  State
+	proposed State
+	run      Run
+	chance   Chance
+}
+
+// read takes from a context what every rule needs, and returns what is wrong
+// with it.
+func (c *Context) read(root value.Value) (failure string) {
+	*c = Context{root: root}
+	if version, ok := root.Get("abi").Int(); !ok || version != abi.Version {
+		return "the context's abi is not 1"
+	}
+	var ok bool
+	if c.now, ok = root.Get("now").Time(); !ok {
+		return "the context's now is not a time"
+	}
+	switch phase := root.Get("phase"); {
+	case phase.Is(abi.PhaseAfter):
+		c.phase = After
+	case !phase.Is(abi.PhaseBefore) && !phase.IsNull():
+		return "the context's phase is unknown"
+	}
+	if root.Get("rules").Kind() != value.Array {
+		return "the context's rules are not a list"
+	}
+	transition := root.Get("transition")
+	if transition.Kind() != value.Object || root.Get("run").Kind() != value.Object {
+		return "the context lacks a transition or a run"
+	}
+	if c.initial, ok = readState(transition.Get("initial_state")); !ok {
+		return "the context's initial_state is not a state"
+	}
+	if c.proposed, ok = readState(transition.Get("proposed_state")); !ok {
+		return "the context's proposed_state is not a state"
+	}
+	c.intended = c.proposed.Type()
+	if intended := transition.Get("intended_type"); !intended.IsNull() {
+		if c.intended = stateTypeOf(intended); c.intended == 0 {
+			return "the context's intended_type is not a state type"
+		}
+	}
+	c.run.fields = root.Get("run")
+	return ""
+}
+
+// apply makes what d changes visible to the rules after it.
+func (c *Context) apply(d *Decision) {
+	if c.phase == Before {
+		switch d.kind {
+		case accept:
+			c.proposed.patch(&d.state)
+		case reject:
+			c.proposed = c.made(&d.state)
+		default:
+			c.proposed = noState
+		}
+	}
+	// What comes with an outcome that writes nothing is dropped by the host.
+	if c.proposed.Exists() {
+		c.run.patch(d)
+	}
+}
+
+// made returns a state that a rule made, as the rules after it see it.
+func (c *Context) made(s *NewState) State {
+	if s.Type == 0 {
+		return noState
+	}
+	made := State{typ: s.Type, result: abi.ResultNone}
+	if from := c.source(s.MessageFrom); from.Exists() {
+		made.message = from.message
+	}
+	if from := c.source(s.DataFrom); from.Exists() {
+		made.result = from.result
+	}
+	if s.Name == "" {
+		made.name.set(s.Type.defaultName())
+	}
+	made.patch(s)
+	return made
+}
+
+func (c *Context) source(from Source) State {
+	switch from {
+	case FromProposed:
+		return c.proposed
+	case FromInitial:
+		return c.initial
+	case FromCachedState:
+		if s, ok := readState(c.Fact(abi.FactCachedState)); ok {
+			return s
+		}
+	}
+	return noState
+}
+
+// Now returns the time of the decision: the only clock there is.
+func (c *Context) Now() Time { return c.now }
+
+// Chance returns this rule's source of chance. The same transition has the same
+// chance, for each rule its own.
+func (c *Context) Chance() *Chance {
+	if !c.chance.seeded {
+		c.chance = newChance(c.root.Get("seed"), c.rule.Name)
+	}
+	return &c.chance
+}
+
+// Config returns the entry's settings.
+func (c *Context) Config() Config { return Config{c.config} }
+
+// Initial returns the run's current state.
+func (c *Context) Initial() State { return c.initial }
+
+// Proposed returns the state that is to be written, as the rules before this one
+// left it. After a Reject that keeps, a Wait or an Abort it does not exist, which
+// only transforms get to see.
+func (c *Context) Proposed() State { return c.proposed }
+
+// IntendedType returns the type that the client proposed.
+func (c *Context) IntendedType() StateType { return c.intended }
+
+// Final returns, in the After phase, the state that will be written.
+func (c *Context) Final() State {
+	s, ok := readState(c.root.Get("final").Get("state"))
+	if !ok {
+		return noState
+	}
+	return s
+}
+
+// Rejected reports, in the After phase, whether the state that will be written is
+// another than the client's.
+func (c *Context) Rejected() bool { return c.root.Get("final").Get("status").Is(abi.Reject) }
+
+// Run returns the run, as the rules before this one left it.
+func (c *Context) Run() *Run { return &c.run }
+
+// RunType returns the kind of the run.
+func (c *Context) RunType() RunType {
+	if c.root.Get("run_type").Is(abi.RunTypeTask) {
+		return TaskRun
+	}
+	return FlowRun
+}
+
+// Force reports whether the client asked for its state to be set by force.
+func (c *Context) Force() bool {
+	force, _ := c.root.Get("transition").Get("force").Bool()
+	return force
+}
+
+// TransitionID returns the id that the client gave to its proposal, "" for none.
+func (c *Context) TransitionID() string {
+	id, _ := c.root.Get("transition").Get("id").Text()
+	return id
+}
+
+// ClientVersion returns the version of the client's library.
+func (c *Context) ClientVersion() Version {
+	client := c.root.Get("transition").Get("client")
+	pre, _ := client.Get("prerelease").Bool()
+	return Version{release: client.Get("release"), prerelease: pre}
+}
+
+// APIVersion returns the version of the API that the client speaks.
+func (c *Context) APIVersion() Version {
+	return Version{release: c.root.Get("transition").Get("client").Get("api_release")}
+}
+
+// Fact returns a fact by the name under which the rule declares it; null when
+// what it is about does not exist.
+func (c *Context) Fact(name string) Value { return c.root.Get("facts").Get(name) }
+
+// Config is an entry's settings. The host has checked them against the rule's
+// schema; the fallback is for what is left out.
+type Config struct{ fields value.Value }
+
+// Get returns a setting.
+func (c Config) Get(key string) Value { return c.fields.Get(key) }
+
+// Float returns a number.
+func (c Config) Float(key string, fallback float64) float64 {
+	if f, ok := c.fields.Get(key).Float(); ok {
+		return f
+	}
+	return fallback
+}
+
+// Int returns a whole number.
+func (c Config) Int(key string, fallback int) int {
+	if n, ok := c.fields.Get(key).Int(); ok && n == int64(int(n)) {
+		return int(n)
+	}
+	return fallback
+}
+
+// Text returns a text.
+func (c Config) Text(key, fallback string) string {
+	if s, ok := c.fields.Get(key).Text(); ok {
+		return s
+	}
+	return fallback
+}
+
+// Bool returns a bool.
+func (c Config) Bool(key string, fallback bool) bool {
+	if b, ok := c.fields.Get(key).Bool(); ok {
+		return b
+	}
+	return fallback
+}
+
+// Version is a version of a client or of the API.
+type Version struct {
+	release    value.Value
+	prerelease bool
+}
+
+// Known reports whether the client told a version that can be read.
+func (v Version) Known() bool { return v.release.Kind() == value.Array }
+
+// AtLeast compares with a release, as Python orders versions: 3.4.11rc1 is less
+// than 3.4.11. A version that is not known is not at least any.
+func (v Version) AtLeast(release ...int) bool {
+	if !v.Known() {
+		return false
+	}
+	order := v.compare(release)
+	return order > 0 || order == 0 && !v.prerelease
+}
+
+// compare compares the numbers alone; what is left out counts as 0.
+func (v Version) compare(release []int) int {
+	for i, part := range v.release.Elements() {
+		n, _ := part.Int()
+		other := int64(0)
+		if i < len(release) {
+			other = int64(release[i])
+		}
+		if n != other {
+			if n < other {
+				return -1
+			}
+			return 1
+		}
+	}
+	for i := v.release.Len(); i < len(release); i++ {
+		if release[i] > 0 {
+			return -1
+		}
+	}
+	return 0
+}

@@ -1,0 +1,60 @@
+//go:build wasip1
+
+package sdk
+
+import (
+	"unsafe"
+
+	"github.com/interlock-run/interlock/sdk/abi"
+)
+
+// guest is what the exports work on. A guest has one thread and one module, and
+// exports cannot carry state of their own.
+var guest struct {
+	module   *Module
+	manifest []byte
+	input    []byte
+}
+
+func serve(m *Module) {
+	guest.module = m
+	guest.manifest = m.Manifest()
+	guest.input = make([]byte, usualInput)
+}
+
+//go:wasmexport interlock_abi
+func exportABI() int32 { return abi.Version }
+
+// exportAlloc lends the input buffer: good until the next call.
+//
+//go:wasmexport interlock_alloc
+func exportAlloc(size int32) unsafe.Pointer {
+	if size < 1 {
+		size = 1
+	}
+	if int(size) > cap(guest.input) || cap(guest.input) > largeInput {
+		guest.input = make([]byte, max(int(size), usualInput))
+	}
+	return unsafe.Pointer(unsafe.SliceData(guest.input))
+}
+
+//go:wasmexport interlock_manifest
+func exportManifest() uint64 {
+	if guest.module == nil {
+		return packed([]byte(`{}`))
+	}
+	return packed(guest.manifest)
+}
+
+//go:wasmexport interlock_evaluate
+func exportEvaluate(at unsafe.Pointer, size int32) uint64 {
+	if guest.module == nil || at != unsafe.Pointer(unsafe.SliceData(guest.input)) || size < 0 || int(size) > cap(guest.input) {
+		return packed([]byte(`{"decisions":[],"error":"the input does not stand where interlock_alloc put it"}`))
+	}
+	return packed(guest.module.Evaluate(guest.input[:size]))
+}
+
+func packed(b []byte) uint64 {
+	at := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(b))))
+	return at<<32 | uint64(uint32(len(b)))
+}
