@@ -1,0 +1,127 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+)
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// receive returns the next value of c, or fails the test.
+func receive[T any](t *testing.T, c <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-c:
+	case <-time.After(20 * time.Second):
+		t.Fatal("nothing came")
+	}
+	return v
+}
+
+func TestLoopPassesAtTheStartAndWhenWoken(t *testing.T) {
+	passes := make(chan int, 10)
+	n := 0
+	l := &Loop{Name: "test", Every: time.Hour, Logger: quiet(), Work: func(context.Context) (time.Duration, error) {
+		n++
+		passes <- n
+		return 0, nil
+	}}
+	l.Wake() // before the start: not lost
+	l.Start(context.Background())
+	l.Start(context.Background())
+	receive(t, passes)
+	receive(t, passes)
+	l.Wake()
+	if got := receive(t, passes); got != 3 {
+		t.Errorf("pass %d", got)
+	}
+	l.Stop()
+	l.Stop()
+	l.Wake()
+	select {
+	case got := <-passes:
+		t.Errorf("pass %d after the stop", got)
+	default:
+	}
+	l.Start(context.Background()) // again
+	receive(t, passes)
+	l.Stop()
+}
+
+func TestLoopComesBackWhenAsked(t *testing.T) {
+	passes := make(chan struct{})
+	l := &Loop{Name: "test", Every: time.Hour, Logger: quiet(), Work: func(ctx context.Context) (time.Duration, error) {
+		select {
+		case passes <- struct{}{}:
+		case <-ctx.Done():
+		}
+		return time.Millisecond, nil
+	}}
+	l.Start(context.Background())
+	defer l.Stop()
+	for range 5 {
+		receive(t, passes)
+	}
+}
+
+func TestLoopGoesOnAfterErrorsAndPanics(t *testing.T) {
+	passes := make(chan int)
+	n := 0
+	l := &Loop{Name: "test", Every: time.Hour, Logger: quiet(), Work: func(ctx context.Context) (time.Duration, error) {
+		n++
+		select {
+		case passes <- n:
+		case <-ctx.Done():
+			return 0, nil
+		}
+		if n == 1 {
+			panic("no")
+		}
+		return 0, errors.New("no")
+	}}
+	l.Start(context.Background())
+	defer l.Stop()
+	for want := 1; want <= 3; want++ {
+		if got := receive(t, passes); got != want {
+			t.Fatalf("pass %d, want %d", got, want)
+		}
+	}
+}
+
+func TestLoopStopWaitsForThePass(t *testing.T) {
+	began, ended := make(chan struct{}), false
+	l := &Loop{Name: "test", Every: time.Hour, Logger: quiet(), Work: func(ctx context.Context) (time.Duration, error) {
+		close(began)
+		<-ctx.Done()
+		ended = true
+		return 0, ctx.Err()
+	}}
+	l.Start(context.Background())
+	receive(t, began)
+	var stops sync.WaitGroup
+	for range 3 {
+		stops.Go(l.Stop)
+	}
+	stops.Wait()
+	if !ended {
+		t.Error("stopped before the pass was over")
+	}
+}
+
+func TestLoopEndsWithItsContext(t *testing.T) {
+	began := make(chan struct{})
+	ctx, cancel := context.WithCancel(context.Background())
+	l := &Loop{Name: "test", Every: time.Hour, Logger: quiet(), Work: func(context.Context) (time.Duration, error) {
+		close(began)
+		return 0, nil
+	}}
+	l.Start(ctx)
+	receive(t, began)
+	cancel()
+	receive(t, l.done)
+	l.Stop()
+}
