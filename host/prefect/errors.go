@@ -41,6 +41,8 @@ type FieldError struct {
 	Type string `json:"type"` // pydantic's error type: missing, uuid_parsing, extra_forbidden, ...
 	// Input is the refused value as it came in, raw JSON when present.
 	Input any `json:"input,omitempty"`
+	// Ctx is what the message was made of (bounds, expected values), if anything.
+	Ctx map[string]any `json:"ctx,omitempty"`
 }
 
 // Errorf makes an [Error]. An argument verbed with %w stays reachable through

@@ -1,0 +1,144 @@
+package bind
+
+import (
+	"math"
+	"reflect"
+	"strconv"
+	"strings"
+)
+
+// intCodec decodes integers of at most 64 bits, narrower if v is.
+func intCodec(o options) codec {
+	return func(d *decoder, v reflect.Value) {
+		raw := d.skip()
+		n, refusal := parseInt(raw)
+		switch {
+		case refusal == "" && v.OverflowInt(n):
+			d.fail("int_parsing_size", intMessage("int_parsing_size"), raw, nil)
+		case refusal != "":
+			d.fail(refusal, intMessage(refusal), raw, nil)
+		case o.ge != nil && n < *o.ge:
+			d.fail("greater_than_equal", "Input should be greater than or equal to "+strconv.FormatInt(*o.ge, 10), raw, map[string]any{"ge": *o.ge})
+		case o.le != nil && n > *o.le:
+			d.fail("less_than_equal", "Input should be less than or equal to "+strconv.FormatInt(*o.le, 10), raw, map[string]any{"le": *o.le})
+		default:
+			v.SetInt(n)
+		}
+	}
+}
+
+// intMessage returns the message of an error type of parseInt.
+func intMessage(refusal string) string {
+	switch refusal {
+	case "int_parsing":
+		return "Input should be a valid integer, unable to parse string as an integer"
+	case "int_parsing_size":
+		return "Unable to parse input as an integer, exceeded maximum size"
+	case "int_from_float":
+		return "Input should be a valid integer, got a number with a fractional part"
+	case "finite_number":
+		return "Input should be a finite number"
+	}
+	return "Input should be a valid integer"
+}
+
+// parseInt reads raw, any JSON value, as an integer, or tells the error type.
+func parseInt(raw []byte) (n int64, refusal string) {
+	switch raw[0] {
+	case 't':
+		return 1, ""
+	case 'f':
+		return 0, ""
+	case 'n', '{', '[':
+		return 0, "int_type"
+	case '"':
+		s, _ := unquote(raw)
+		return parseIntText(s)
+	}
+	s := string(raw)
+	if !strings.ContainsAny(s, ".eE") {
+		n, err := strconv.ParseInt(s, 10, 64)
+		if err != nil {
+			return 0, "int_parsing_size"
+		}
+		return n, ""
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	switch {
+	case err != nil:
+		return 0, "finite_number"
+	case f != math.Trunc(f):
+		return 0, "int_from_float"
+	case math.Abs(f) >= 1<<63:
+		return 0, "int_parsing_size"
+	}
+	return int64(f), ""
+}
+
+// parseIntText reads an integer as a string holds it: spaces around it, single
+// underscores between digits and a fraction of zeros are allowed.
+func parseIntText(s string) (int64, string) {
+	s = strings.TrimSpace(s)
+	if whole, fraction, dotted := strings.Cut(s, "."); dotted {
+		if fraction == "" || strings.Trim(fraction, "0") != "" {
+			return 0, "int_parsing"
+		}
+		s = whole
+	}
+	s, ok := dropUnderscores(s)
+	if !ok {
+		return 0, "int_parsing"
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	switch {
+	case err == nil:
+		return n, ""
+	case err.(*strconv.NumError).Err == strconv.ErrRange:
+		return 0, "int_parsing_size"
+	}
+	return 0, "int_parsing"
+}
+
+// dropUnderscores takes out underscores that stand between two digits and
+// reports false if there are others.
+func dropUnderscores(s string) (string, bool) {
+	if !strings.Contains(s, "_") {
+		return s, true
+	}
+	digit := func(i int) bool { return i >= 0 && i < len(s) && s[i] >= '0' && s[i] <= '9' }
+	for i := range len(s) {
+		if s[i] == '_' && (!digit(i-1) || !digit(i+1)) {
+			return "", false
+		}
+	}
+	return strings.ReplaceAll(s, "_", ""), true
+}
+
+func decodeFloat(d *decoder, v reflect.Value) {
+	raw := d.skip()
+	text := string(raw)
+	refusal := ""
+	switch raw[0] {
+	case 't':
+		text = "1"
+	case 'f':
+		text = "0"
+	case 'n', '{', '[':
+		d.fail("float_type", "Input should be a valid number", raw, nil)
+		return
+	case '"':
+		text, _ = unquote(raw)
+		text = strings.TrimSpace(text)
+		refusal = "float_parsing"
+	}
+	clean, ok := dropUnderscores(text)
+	f, err := strconv.ParseFloat(clean, 64)
+	switch {
+	case err == nil && ok && !math.IsInf(f, 0) && !math.IsNaN(f) && !strings.ContainsAny(clean, "xX"):
+		v.SetFloat(f)
+	case refusal != "" && (err != nil || !ok || strings.ContainsAny(clean, "xX")):
+		d.fail(refusal, "Input should be a valid number, unable to parse string as a number", raw, nil)
+	default:
+		d.fail("finite_number", "Input should be a finite number", raw, nil)
+	}
+}

@@ -1,0 +1,102 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/interlock-run/interlock/host/prefect"
+)
+
+// registry returns the policy registry. Errors: NotFound without one.
+func (s *server) registry() (Registry, error) {
+	if s.Registry == nil {
+		return nil, prefect.Errorf(prefect.NotFound, "This server has no policies")
+	}
+	return s.Registry, nil
+}
+
+func (s *server) addModule(w http.ResponseWriter, r *http.Request) error {
+	registry, err := s.registry()
+	if err != nil {
+		return err
+	}
+	wasm, err := s.read(w, r, nil, s.MaxModule)
+	if err != nil {
+		return err
+	}
+	if len(wasm) == 0 {
+		return prefect.Errorf(prefect.Invalid, "The body is empty; a module is sent as application/wasm")
+	}
+	module, created, err := registry.AddModule(r.Context(), wasm)
+	if err != nil {
+		return err
+	}
+	return s.marshal(w, r, createdStatus(created), module)
+}
+
+func (s *server) listModules(w http.ResponseWriter, r *http.Request) error {
+	registry, err := s.registry()
+	if err != nil {
+		return err
+	}
+	modules, err := registry.Modules(r.Context())
+	if err != nil {
+		return err
+	}
+	return s.marshal(w, r, http.StatusOK, orEmpty(modules))
+}
+
+// orEmpty makes a nil list marshal as [].
+func orEmpty[T any](items []T) []T {
+	if items == nil {
+		return []T{}
+	}
+	return items
+}
+
+func (s *server) readModule(w http.ResponseWriter, r *http.Request) error {
+	registry, err := s.registry()
+	if err != nil {
+		return err
+	}
+	module, err := registry.Module(r.Context(), pathText(r, "digest"))
+	if err != nil {
+		return err
+	}
+	return s.marshal(w, r, http.StatusOK, module)
+}
+
+func (s *server) deleteModule(w http.ResponseWriter, r *http.Request) error {
+	registry, err := s.registry()
+	if err != nil {
+		return err
+	}
+	if err := registry.DeleteModule(r.Context(), pathText(r, "digest")); err != nil {
+		return err
+	}
+	return noContent(w)
+}
+
+// readmitModule puts a quarantined module back to work.
+func (s *server) readmitModule(w http.ResponseWriter, r *http.Request) error {
+	registry, err := s.registry()
+	if err != nil {
+		return err
+	}
+	readmitter, ok := registry.(Readmitter)
+	if !ok {
+		return errNoRoute()
+	}
+	if err := readmitter.Readmit(r.Context(), pathText(r, "digest")); err != nil {
+		return err
+	}
+	return noContent(w)
+}
+
+// interlockVersion tells this binary's version and what it answers as.
+func (s *server) interlockVersion(w http.ResponseWriter, r *http.Request) error {
+	return s.marshal(w, r, http.StatusOK, struct {
+		Version string `json:"version"`
+		Prefect string `json:"prefect"`
+		API     string `json:"api"`
+	}{s.Version, PrefectVersion, APIVersion})
+}

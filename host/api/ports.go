@@ -1,0 +1,170 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/google/uuid"
+
+	"github.com/interlock-run/interlock/host/orchestrate"
+	"github.com/interlock-run/interlock/host/prefect"
+)
+
+// Store is all that the API reads and writes, noun by noun.
+type Store interface {
+	Flows
+	FlowRuns
+	TaskRuns
+	States
+	Logs
+	FlowRunInputs
+	CSRFTokens
+	Configurations
+	// Ping reports whether the database answers.
+	Ping(ctx context.Context) error
+}
+
+// Flows are the rows of flow.
+type Flows interface {
+	// CreateFlow inserts f unless its name is taken; f is the stored row then.
+	CreateFlow(ctx context.Context, f *prefect.Flow) (created bool, err error)
+	// ReadFlow returns NotFound for an unknown id.
+	ReadFlow(ctx context.Context, id uuid.UUID) (*prefect.Flow, error)
+	// ReadFlowByName returns NotFound for an unknown name.
+	ReadFlowByName(ctx context.Context, name string) (*prefect.Flow, error)
+	// UpdateFlow applies fn to the row in one transaction. Errors: NotFound, and fn's.
+	UpdateFlow(ctx context.Context, id uuid.UUID, fn func(*prefect.Flow) error) error
+	// DeleteFlow returns NotFound for an unknown id.
+	DeleteFlow(ctx context.Context, id uuid.UUID) error
+	FilterFlows(ctx context.Context, f prefect.Filters, p prefect.Page) ([]*prefect.Flow, error)
+	CountFlows(ctx context.Context, f prefect.Filters) (int, error)
+}
+
+// FlowRuns are the rows of flow_run, each with its current state and the names
+// of its work queue and work pool.
+type FlowRuns interface {
+	// ReadFlowRun returns NotFound for an unknown id.
+	ReadFlowRun(ctx context.Context, id uuid.UUID) (*prefect.FlowRun, error)
+	// UpdateFlowRun applies fn to the row in one transaction. Errors: NotFound, and fn's.
+	UpdateFlowRun(ctx context.Context, id uuid.UUID, fn func(*prefect.FlowRun) error) error
+	// DeleteFlowRun deletes the run and what belongs to it. Errors: NotFound.
+	DeleteFlowRun(ctx context.Context, id uuid.UUID) error
+	FilterFlowRuns(ctx context.Context, f prefect.Filters, p prefect.Page) ([]*prefect.FlowRun, error)
+	CountFlowRuns(ctx context.Context, f prefect.Filters) (int, error)
+	// AverageFlowRunLateness returns seconds, nil if no run matches.
+	AverageFlowRunLateness(ctx context.Context, f prefect.Filters) (*float64, error)
+}
+
+// TaskRuns are the rows of task_run, each with its current state.
+type TaskRuns interface {
+	// ReadTaskRun returns NotFound for an unknown id.
+	ReadTaskRun(ctx context.Context, id uuid.UUID) (*prefect.TaskRun, error)
+	// UpdateTaskRun applies fn to the row in one transaction. Errors: NotFound, and fn's.
+	UpdateTaskRun(ctx context.Context, id uuid.UUID, fn func(*prefect.TaskRun) error) error
+	// DeleteTaskRun deletes the run and what belongs to it. Errors: NotFound.
+	DeleteTaskRun(ctx context.Context, id uuid.UUID) error
+	FilterTaskRuns(ctx context.Context, f prefect.Filters, p prefect.Page) ([]*prefect.TaskRun, error)
+	CountTaskRuns(ctx context.Context, f prefect.Filters) (int, error)
+}
+
+// States are the past and present states of runs, with their data.
+type States interface {
+	// ReadFlowRunState returns NotFound for an unknown state id.
+	ReadFlowRunState(ctx context.Context, id uuid.UUID) (*prefect.State, error)
+	// ReadFlowRunStates returns a run's states, oldest first; none for an unknown run.
+	ReadFlowRunStates(ctx context.Context, flowRunID uuid.UUID) ([]*prefect.State, error)
+	// ReadTaskRunState returns NotFound for an unknown state id.
+	ReadTaskRunState(ctx context.Context, id uuid.UUID) (*prefect.State, error)
+	// ReadTaskRunStates returns a run's states, oldest first; none for an unknown run.
+	ReadTaskRunStates(ctx context.Context, taskRunID uuid.UUID) ([]*prefect.State, error)
+}
+
+// Logs are the rows of log.
+type Logs interface {
+	CreateLogs(ctx context.Context, logs []*prefect.Log) error
+	// FilterLogs takes nil for all logs.
+	FilterLogs(ctx context.Context, f *prefect.LogFilter, p prefect.Page) ([]*prefect.Log, error)
+}
+
+// FlowRunInputs are the values that were sent to flow runs.
+type FlowRunInputs interface {
+	// CreateFlowRunInput returns Conflict for a key that the run has, NotFound for
+	// an unknown run.
+	CreateFlowRunInput(ctx context.Context, in *prefect.FlowRunInput) error
+	// ReadFlowRunInput returns NotFound for an unknown run or key.
+	ReadFlowRunInput(ctx context.Context, flowRunID uuid.UUID, key string) (*prefect.FlowRunInput, error)
+	// FilterFlowRunInput returns the inputs whose key begins with prefix, oldest
+	// first, but for those with a key in exclude.
+	FilterFlowRunInput(ctx context.Context, flowRunID uuid.UUID, prefix string, limit int, exclude []string) ([]*prefect.FlowRunInput, error)
+	// DeleteFlowRunInput returns NotFound for an unknown run or key.
+	DeleteFlowRunInput(ctx context.Context, flowRunID uuid.UUID, key string) error
+}
+
+// CSRFTokens are the tokens that clients were given, one a client.
+type CSRFTokens interface {
+	CreateOrUpdateCSRFToken(ctx context.Context, client, token string, expiration prefect.Time) error
+	// ReadCSRFToken returns NotFound for an unknown client. The token may have expired.
+	ReadCSRFToken(ctx context.Context, client string) (token string, expiration prefect.Time, err error)
+	DeleteExpiredCSRFTokens(ctx context.Context) error
+}
+
+// Configurations are the rows of configuration.
+type Configurations interface {
+	// ReadConfiguration returns NotFound for an unknown key.
+	ReadConfiguration(ctx context.Context, key string) (json.RawMessage, error)
+	WriteConfiguration(ctx context.Context, key string, value json.RawMessage) error
+}
+
+// Orchestrator decides and applies state changes.
+type Orchestrator interface {
+	// SetFlowRunState returns NotFound for an unknown run.
+	SetFlowRunState(ctx context.Context, id uuid.UUID, p orchestrate.Proposal) (*prefect.OrchestrationResult, error)
+	// SetTaskRunState returns NotFound for an unknown run.
+	SetTaskRunState(ctx context.Context, id uuid.UUID, p orchestrate.Proposal) (*prefect.OrchestrationResult, error)
+	// CreateFlowRun inserts run with its first state. If its flow has a run with
+	// its idempotency key, run is that row afterwards and created false.
+	CreateFlowRun(ctx context.Context, run *prefect.FlowRun, p orchestrate.Proposal) (created bool, err error)
+	// CreateTaskRun inserts run with its first state. If there is one with its flow
+	// run, task key and dynamic key, run is that row afterwards and created false.
+	CreateTaskRun(ctx context.Context, run *prefect.TaskRun, p orchestrate.Proposal) (created bool, err error)
+}
+
+// Registry is the policies and their modules.
+type Registry interface {
+	Modules
+	Policies
+	// Decisions returns records of decided proposals, oldest first.
+	Decisions(ctx context.Context, f prefect.DecisionFilter) ([]*prefect.Decision, error)
+}
+
+// Modules are the policy modules in store.
+type Modules interface {
+	// AddModule returns Invalid with the reason for bytes that are no module.
+	AddModule(ctx context.Context, wasm []byte) (m *prefect.PolicyModule, created bool, err error)
+	Modules(ctx context.Context) ([]*prefect.PolicyModule, error)
+	// Module returns NotFound for an unknown digest.
+	Module(ctx context.Context, digest string) (*prefect.PolicyModule, error)
+	// DeleteModule returns NotFound, or Conflict while a policy uses the module.
+	DeleteModule(ctx context.Context, digest string) error
+}
+
+// Policies are the ordered lists of entries, each with its versions.
+type Policies interface {
+	Policies(ctx context.Context) ([]*prefect.PolicyVersion, error)
+	// Policy returns the active version. Errors: NotFound.
+	Policy(ctx context.Context, name string) (*prefect.PolicyVersion, error)
+	// PutPolicy makes entries the next version. Errors: NotFound, Conflict when
+	// version is not the active one, Invalid for an entry that cannot work.
+	PutPolicy(ctx context.Context, name string, entries []prefect.PolicyEntry, version int) (*prefect.PolicyVersion, error)
+	// Versions returns all versions, newest first. Errors: NotFound.
+	Versions(ctx context.Context, name string) ([]*prefect.PolicyVersion, error)
+	// Rollback makes the entries of an old version the next one. Errors: NotFound.
+	Rollback(ctx context.Context, name string, version int) (*prefect.PolicyVersion, error)
+}
+
+// Readmitter is a [Registry] that takes modules out of service after errors and
+// back in on request.
+type Readmitter interface {
+	// Readmit returns NotFound for an unknown digest.
+	Readmit(ctx context.Context, digest string) error
+}

@@ -1,0 +1,125 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/go-chi/chi/v5"
+)
+
+// handler answers a request or returns an error, which becomes the reply by the
+// table in errors.go.
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+// route is one operation. Patterns have no slash at the end: paths with one are
+// served as if they had none.
+type route struct {
+	method, pattern string
+	handle          handler
+	anyVersion      bool // served to clients of every API version
+}
+
+func (s *server) routes() []route {
+	return []route{
+		{"GET", "/health", s.health, true},
+		{"GET", "/version", s.version, true},
+		{"GET", "/hello", s.hello, false},
+		{"GET", "/ready", s.ready, false},
+		{"GET", "/csrf-token", s.createCSRFToken, false},
+
+		{"GET", "/admin/version", s.prefectVersion, false},
+		{"GET", "/admin/settings", s.readSettings, false},
+		{"GET", "/admin/storage", s.readStorage, false},
+		{"DELETE", "/admin/storage", s.clearStorage, false},
+
+		{"POST", "/flows", s.createFlow, false},
+		{"POST", "/flows/filter", s.filterFlows, false},
+		{"POST", "/flows/count", s.countFlows, false},
+		{"POST", "/flows/paginate", s.paginateFlows, false},
+		{"POST", "/flows/bulk_delete", s.bulkDeleteFlows, false},
+		{"GET", "/flows/name/{name}", s.readFlowByName, false},
+		{"GET", "/flows/{id}", s.readFlow, false},
+		{"PATCH", "/flows/{id}", s.updateFlow, false},
+		{"DELETE", "/flows/{id}", s.deleteFlow, false},
+
+		{"POST", "/flow_runs", s.createFlowRun, false},
+		{"POST", "/flow_runs/filter", s.filterFlowRuns, false},
+		{"POST", "/flow_runs/count", s.countFlowRuns, false},
+		{"POST", "/flow_runs/paginate", s.paginateFlowRuns, false},
+		{"POST", "/flow_runs/lateness", s.flowRunLateness, false},
+		{"POST", "/flow_runs/bulk_delete", s.bulkDeleteFlowRuns, false},
+		{"POST", "/flow_runs/bulk_set_state", s.bulkSetFlowRunState, false},
+		{"GET", "/flow_runs/{id}", s.readFlowRun, false},
+		{"PATCH", "/flow_runs/{id}", s.updateFlowRun, false},
+		{"DELETE", "/flow_runs/{id}", s.deleteFlowRun, false},
+		{"POST", "/flow_runs/{id}/set_state", s.setFlowRunState, false},
+		{"POST", "/flow_runs/{id}/resume", s.resumeFlowRun, false},
+		{"PATCH", "/flow_runs/{id}/labels", s.updateFlowRunLabels, false},
+		{"GET", "/flow_runs/{id}/logs/download", s.downloadLogs, false},
+		{"POST", "/flow_runs/{id}/input", s.createFlowRunInput, false},
+		{"POST", "/flow_runs/{id}/input/filter", s.filterFlowRunInput, false},
+		{"GET", "/flow_runs/{id}/input/{key}", s.readFlowRunInput, false},
+		{"DELETE", "/flow_runs/{id}/input/{key}", s.deleteFlowRunInput, false},
+
+		{"GET", "/flow_run_states", s.readFlowRunStates, false},
+		{"GET", "/flow_run_states/{id}", s.readFlowRunState, false},
+
+		{"POST", "/task_runs", s.createTaskRun, false},
+		{"POST", "/task_runs/filter", s.filterTaskRuns, false},
+		{"POST", "/task_runs/count", s.countTaskRuns, false},
+		{"POST", "/task_runs/paginate", s.paginateTaskRuns, false},
+		{"GET", "/task_runs/{id}", s.readTaskRun, false},
+		{"PATCH", "/task_runs/{id}", s.updateTaskRun, false},
+		{"DELETE", "/task_runs/{id}", s.deleteTaskRun, false},
+		{"POST", "/task_runs/{id}/set_state", s.setTaskRunState, false},
+
+		{"GET", "/task_run_states", s.readTaskRunStates, false},
+		{"GET", "/task_run_states/{id}", s.readTaskRunState, false},
+
+		{"POST", "/logs", s.createLogs, false},
+		{"POST", "/logs/filter", s.filterLogs, false},
+
+		{"POST", "/interlock/modules", s.addModule, true},
+		{"GET", "/interlock/modules", s.listModules, true},
+		{"GET", "/interlock/modules/{digest}", s.readModule, true},
+		{"DELETE", "/interlock/modules/{digest}", s.deleteModule, true},
+		{"POST", "/interlock/modules/{digest}/readmit", s.readmitModule, true},
+		{"GET", "/interlock/policies", s.listPolicies, true},
+		{"GET", "/interlock/policies/{name}", s.readPolicy, true},
+		{"PUT", "/interlock/policies/{name}", s.putPolicy, true},
+		{"GET", "/interlock/policies/{name}/versions", s.listPolicyVersions, true},
+		{"POST", "/interlock/policies/{name}/rollback", s.rollbackPolicy, true},
+		{"GET", "/interlock/decisions", s.listDecisions, true},
+		{"GET", "/interlock/version", s.interlockVersion, true},
+	}
+}
+
+// newRouter routes by the path without /api and without a slash at its end, as
+// rootless and routable make it.
+func (s *server) newRouter() *chi.Mux {
+	mux := chi.NewMux()
+	mux.NotFound(func(w http.ResponseWriter, r *http.Request) { s.writeError(w, r, errNoRoute()) })
+	mux.MethodNotAllowed(s.methodNotAllowed)
+	for _, rt := range s.routes() {
+		handle := rt.handle
+		if !rt.anyVersion {
+			handle = checkVersion(handle)
+		}
+		mux.MethodFunc(rt.method, rt.pattern, func(w http.ResponseWriter, r *http.Request) {
+			if err := handle(w, r); err != nil {
+				s.writeError(w, r, err)
+			}
+		})
+	}
+	return mux
+}
+
+// methodNotAllowed answers 405 with the methods that the path has.
+func (s *server) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
+	path := chi.RouteContext(r.Context()).RoutePath
+	for _, method := range []string{"DELETE", "GET", "PATCH", "POST", "PUT"} {
+		if s.router.Match(chi.NewRouteContext(), method, path) {
+			w.Header().Add("Allow", method)
+		}
+	}
+	s.detail(w, r, http.StatusMethodNotAllowed, "Method Not Allowed")
+}
