@@ -51,7 +51,10 @@ type Commit struct {
 	// ExpectStateID and ExpectUpdated are compared with the row (nil state id:
 	// IS NULL) unless Create is set. Since every write of a run row moves its
 	// updated stamp, this covers all that rules may have read of it. A Commit
-	// with no State writes the decision record alone and compares nothing.
+	// with no State writes the decision record alone, compares nothing and leaves
+	// the run's row as it is; should it have Effects (renew_lease is the one that
+	// can be there), those whose condition fails are passed over. With Create, the
+	// run is inserted with or without a State.
 	ExpectStateID *uuid.UUID
 	ExpectUpdated prefect.Time
 
@@ -82,10 +85,25 @@ type OutboxRow struct {
 // EffectType is one of the closed list of effects of the policy contract.
 type EffectType string
 
+// The effects that are applied in the commit. Those that are done after it
+// (enqueue_task_run, emit_event) reach the store as outbox items.
+const (
+	AcquireSlots EffectType = "acquire_slots"
+	ReleaseSlots EffectType = "release_slots"
+	RenewLease   EffectType = "renew_lease"
+	DetachLease  EffectType = "detach_lease"
+	WriteCache   EffectType = "write_cache"
+)
+
 // Effect is one effect of a verdict, ready for the store.
 type Effect struct {
 	Type    EffectType
 	Payload json.RawMessage // as in the contract, checked by the policy package
+	// LeaseID is the id of the lease that acquire_slots makes, given by the host.
+	LeaseID *uuid.UUID
+	// Bind says that LeaseID goes into the details of the state written: it is
+	// there already when the store gets to see it.
+	Bind bool
 }
 
 // FactKeys says which facts to read and by which key. A nil key is a null fact
@@ -95,9 +113,16 @@ type FactKeys struct {
 	FlowRun       *uuid.UUID // of a task run
 	ParentTaskRun *uuid.UUID
 	DeploymentID  *uuid.UUID
+	WorkQueueID   *uuid.UUID
+	FlowID        *uuid.UUID // of a flow run
+	TaskKey       string     // of a task run
+	Tags          []string   // of a task run
+	CacheKey      *string    // of the proposed state, unless it says refresh_cache
+	LeaseID       *uuid.UUID // the lease that the initial state names
 	RunID         uuid.UUID
 	RunType       prefect.RunType
-	Names         []string // the facts asked for, by contract name
+	Now           prefect.Time // where windows end and expiries are judged
+	Names         []string     // the facts asked for, as the manifest has them: recent_outcomes comes with its window, "recent_outcomes:3600"
 }
 
 // AttemptsKey asks for the past attempts of a run.
@@ -106,5 +131,10 @@ type AttemptsKey struct {
 	RunID   uuid.UUID
 }
 
-// Facts maps a fact's contract name to its JSON.
+// Facts maps a fact, as it was asked for in [FactKeys.Names], to its JSON.
 type Facts map[string]json.RawMessage
+
+// CachedStateFull is a key in [Facts] that comes with the fact cached_state: the
+// whole prefect.State as JSON, its data included. No module gets to see it; it is
+// there for a rule that has the host carry a cached state's data on.
+const CachedStateFull = "cached_state.full"

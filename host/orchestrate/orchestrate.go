@@ -1,0 +1,169 @@
+package orchestrate
+
+import (
+	"context"
+	"errors"
+
+	"github.com/google/uuid"
+
+	"github.com/interlock-run/interlock/host/prefect"
+)
+
+// maxTries is how often a transition is decided without a lock.
+const maxTries = 3
+
+// Orchestrator carries transitions. Its fields are set once, before first use;
+// then it is safe for concurrent use.
+type Orchestrator struct {
+	Store    Store
+	Policies Evaluator // [NoPolicies] for none
+	Now      func() prefect.Time
+	NewID    func() uuid.UUID // time-ordered, version 7
+	Notify   func()           // called after a commit with outbox items; nil if nobody waits for them
+}
+
+// SetFlowRunState decides a proposal for a flow run and writes what was decided.
+// Errors: NotFound, Invalid (no state, an unknown type), Conflict (a state id
+// that is taken), Unavailable (worth repeating). A proposal that is turned down
+// is no error but a result.
+func (o *Orchestrator) SetFlowRunState(ctx context.Context, id uuid.UUID, p Proposal) (*prefect.OrchestrationResult, error) {
+	return o.set(ctx, prefect.FlowRunType, id, p)
+}
+
+// SetTaskRunState is SetFlowRunState for a task run.
+func (o *Orchestrator) SetTaskRunState(ctx context.Context, id uuid.UUID, p Proposal) (*prefect.OrchestrationResult, error) {
+	return o.set(ctx, prefect.TaskRunType, id, p)
+}
+
+func (o *Orchestrator) set(ctx context.Context, kind prefect.RunType, id uuid.UUID, p Proposal) (*prefect.OrchestrationResult, error) {
+	if p.State == nil || !p.State.Type.Valid() {
+		return nil, prefect.Errorf(prefect.Invalid, "a proposal needs a state with a known type")
+	}
+	var result *prefect.OrchestrationResult
+	err := o.settle(ctx, kind, id, func(store Store, try int) (*Commit, error) {
+		run, err := readSubject(ctx, store, kind, id)
+		if err != nil {
+			return nil, err
+		}
+		if result, err = answered(ctx, store, run, p); result != nil || err != nil {
+			return nil, err
+		}
+		var c *Commit
+		c, result, err = o.decide(ctx, store, run, request{Proposal: p, try: try})
+		return c, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return result, nil
+}
+
+// CreateFlowRun inserts run with its first state, PENDING unless p has another,
+// in one commit. What the state implies (state, times, run count) is filled in,
+// and so are an absent id and creation time. If a run with the same flow and
+// idempotency key is there already, *run becomes that one and created is false.
+// Errors: NotFound (the parent task run), Conflict, Unavailable.
+func (o *Orchestrator) CreateFlowRun(ctx context.Context, run *prefect.FlowRun, p Proposal) (created bool, err error) {
+	draft := *run
+	o.newborn(&draft.ID, &draft.Created, &draft.Updated)
+	draft.State, draft.StateID = nil, nil
+	kind, locked := prefect.FlowRunType, draft.ID
+	if draft.ParentTaskRunID != nil {
+		kind, locked = prefect.TaskRunType, *draft.ParentTaskRunID // what others can race for
+	}
+	c, err := o.create(ctx, kind, locked, subject{flow: &draft}, p)
+	if err != nil {
+		return false, err
+	}
+	if c.Existing != nil {
+		there, err := o.Store.ReadFlowRun(ctx, *c.Existing)
+		if err != nil {
+			return false, err
+		}
+		*run = *there
+		return false, nil
+	}
+	*run = *c.FlowRun
+	return true, nil
+}
+
+// CreateTaskRun is CreateFlowRun for a task run; the one that may be there
+// already has the same flow run, task key and dynamic key.
+func (o *Orchestrator) CreateTaskRun(ctx context.Context, run *prefect.TaskRun, p Proposal) (created bool, err error) {
+	draft := *run
+	o.newborn(&draft.ID, &draft.Created, &draft.Updated)
+	draft.State, draft.StateID = nil, nil
+	c, err := o.create(ctx, prefect.TaskRunType, draft.ID, subject{task: &draft}, p)
+	if err != nil {
+		return false, err
+	}
+	if c.Existing != nil {
+		there, err := o.Store.ReadTaskRun(ctx, *c.Existing)
+		if err != nil {
+			return false, err
+		}
+		*run = *there
+		return false, nil
+	}
+	*run = *c.TaskRun
+	return true, nil
+}
+
+// newborn gives a run what it lacks of an id and stamps.
+func (o *Orchestrator) newborn(id *uuid.UUID, created, updated *prefect.Time) {
+	if *id == uuid.Nil {
+		*id = o.NewID()
+	}
+	if created.IsZero() {
+		*created = o.Now()
+	}
+	*updated = *created
+}
+
+func (o *Orchestrator) create(ctx context.Context, kind prefect.RunType, locked uuid.UUID, run subject, p Proposal) (*Commit, error) {
+	if p.State != nil && !p.State.Type.Valid() {
+		return nil, prefect.Errorf(prefect.Invalid, "a run's first state needs a known type")
+	}
+	if p.State == nil {
+		p.State = &prefect.State{Type: prefect.Pending, Details: prefect.NewStateDetails()}
+	}
+	var done *Commit
+	err := o.settle(ctx, kind, locked, func(store Store, try int) (*Commit, error) {
+		c, _, err := o.decide(ctx, store, run, request{Proposal: p, try: try, create: true})
+		done = c
+		return c, err
+	})
+	return done, err
+}
+
+// settle has decide make a commit and applies it, afresh for each lost race.
+// After maxTries the run is locked for a last one. decide returns nil when there
+// is nothing to write.
+func (o *Orchestrator) settle(ctx context.Context, kind prefect.RunType, id uuid.UUID, decide func(store Store, try int) (*Commit, error)) error {
+	var done *Commit
+	once := func(store Store, try int) error {
+		c, err := decide(store, try)
+		if err != nil || c == nil {
+			return err
+		}
+		if err := store.Commit(ctx, c); err != nil {
+			return err
+		}
+		done = c
+		return nil
+	}
+	err := ErrLostRace
+	for try := 1; try <= maxTries && errors.Is(err, ErrLostRace); try++ {
+		err = once(o.Store, try)
+	}
+	if errors.Is(err, ErrLostRace) {
+		err = o.Store.Exclusive(ctx, kind, id, func(store Store) error { return once(store, maxTries+1) })
+	}
+	if errors.Is(err, ErrLostRace) {
+		return prefect.Errorf(prefect.Unavailable, "too many changes of the run at the same time: %w", err)
+	}
+	if err == nil && done != nil && o.Notify != nil && promises(done) {
+		o.Notify()
+	}
+	return err
+}

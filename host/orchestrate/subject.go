@@ -1,0 +1,83 @@
+package orchestrate
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"github.com/interlock-run/interlock/host/prefect"
+)
+
+// subject is the run of a transition: a flow run or a task run.
+type subject struct {
+	flow *prefect.FlowRun
+	task *prefect.TaskRun
+}
+
+// readSubject reads a run with its state. Errors: NotFound.
+func readSubject(ctx context.Context, store Store, kind prefect.RunType, id uuid.UUID) (s subject, err error) {
+	if kind == prefect.FlowRunType {
+		s.flow, err = store.ReadFlowRun(ctx, id)
+	} else {
+		s.task, err = store.ReadTaskRun(ctx, id)
+	}
+	return s, err
+}
+
+func (s subject) kind() prefect.RunType {
+	if s.flow != nil {
+		return prefect.FlowRunType
+	}
+	return prefect.TaskRunType
+}
+
+func (s subject) id() uuid.UUID {
+	if s.flow != nil {
+		return s.flow.ID
+	}
+	return s.task.ID
+}
+
+func (s subject) state() *prefect.State {
+	if s.flow != nil {
+		return s.flow.State
+	}
+	return s.task.State
+}
+
+func (s subject) updated() prefect.Time {
+	if s.flow != nil {
+		return s.flow.Updated
+	}
+	return s.task.Updated
+}
+
+// copied returns a run that can be changed while s stays as it is.
+func (s subject) copied() subject {
+	if s.flow != nil {
+		run := *s.flow
+		return subject{flow: &run}
+	}
+	run := *s.task
+	return subject{task: &run}
+}
+
+func (s subject) patch(patches []RunPatch) {
+	for i := range patches {
+		if s.flow != nil {
+			patches[i].ApplyFlowRun(s.flow)
+		} else {
+			patches[i].ApplyTaskRun(s.task)
+		}
+	}
+}
+
+func (s subject) bookkeep(initial, final *prefect.State, oldAPI bool) {
+	if s.flow != nil {
+		bookkeepFlowRun(s.flow, initial, final, oldAPI)
+		s.flow.State = final
+		return
+	}
+	bookkeepTaskRun(s.task, initial, final)
+	s.task.State = final
+}
