@@ -1,0 +1,57 @@
+package store
+
+import (
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// dialect is what differs between the two databases.
+type dialect struct {
+	postgres bool
+	rebound  sync.Map // SQL with ? → SQL with $1, $2, ...
+}
+
+// rebind returns query with the placeholders of the dialect. Queries are written
+// with ?, which stands in no string literal of ours; ?? is a literal ?, for the
+// JSON operators of Postgres.
+func (d *dialect) rebind(query string) string {
+	if !d.postgres {
+		return query
+	}
+	if done, ok := d.rebound.Load(query); ok {
+		return done.(string)
+	}
+	done := numbered(query)
+	d.rebound.Store(query, done)
+	return done
+}
+
+// numbered replaces each ? by $1, $2, ... and each ?? by ?.
+func numbered(query string) string {
+	var b strings.Builder
+	b.Grow(len(query) + 16)
+	n := 0
+	for i := 0; i < len(query); i++ {
+		switch {
+		case query[i] != '?':
+			b.WriteByte(query[i])
+		case i+1 < len(query) && query[i+1] == '?':
+			b.WriteByte('?')
+			i++
+		default:
+			n++
+			b.WriteByte('$')
+			b.WriteString(strconv.Itoa(n))
+		}
+	}
+	return b.String()
+}
+
+// pick returns the text for the dialect.
+func (d *dialect) pick(sqlite, postgres string) string {
+	if d.postgres {
+		return postgres
+	}
+	return sqlite
+}

@@ -1,0 +1,71 @@
+package schema
+
+// Version counts the changes of our own tables; interlock_meta holds the one
+// that a database has.
+const Version = 1
+
+// Interlock returns our own tables, which Prefect's never refer to. What is
+// written in every transition has no index but those that a read needs.
+func Interlock() []Table {
+	return []Table{
+		{
+			Name: "interlock_meta",
+			Key:  "key",
+			Columns: []Column{
+				{Name: "key", Kind: String},
+				{Name: "value", Kind: Text},
+			},
+		},
+		{
+			Name: "interlock_policy_module",
+			Key:  "digest",
+			Columns: []Column{
+				{Name: "digest", Kind: String},
+				{Name: "created", Kind: Timestamp},
+				{Name: "size", Kind: Integer},
+				{Name: "manifest", Kind: JSONB},
+				{Name: "wasm", Kind: Blob},
+			},
+		},
+		{
+			Name: "interlock_policy_version",
+			Key:  "name, version",
+			Columns: []Column{
+				{Name: "name", Kind: String},
+				{Name: "version", Kind: Integer},
+				{Name: "created", Kind: Timestamp},
+				{Name: "reason", Kind: Text},
+				{Name: "entries", Kind: JSONB},
+			},
+		},
+		{
+			Name: "interlock_policy_decision",
+			Key:  "seq",
+			Columns: []Column{
+				{Name: "seq", Kind: Sequence},
+				{Name: "id", Kind: UUID},
+				{Name: "created", Kind: Timestamp},
+				{Name: "run_type", Kind: String},
+				{Name: "run_id", Kind: UUID},
+				{Name: "transition_id", Kind: UUID, Null: true},
+				{Name: "written", Kind: Boolean},
+				{Name: "state_id", Kind: UUID, Null: true},
+				{Name: "body", Kind: JSON},
+			},
+			Indexes: []Index{
+				{Name: "ix_interlock_policy_decision__run_id_transition_id", On: "run_id, transition_id"},
+			},
+		},
+		{
+			Name: "interlock_outbox",
+			Key:  "seq",
+			Columns: []Column{
+				{Name: "seq", Kind: Sequence},
+				{Name: "kind", Kind: String},
+				{Name: "key", Kind: String},
+				{Name: "payload", Kind: JSON},
+				{Name: "created", Kind: Timestamp},
+			},
+		},
+	}
+}

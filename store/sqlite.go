@@ -1,0 +1,112 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/interlock-run/interlock/host/prefect"
+)
+
+// pragmas are set on every connection. synchronous=FULL makes a commit in WAL
+// mode survive a power cut; the busy timeout is for other programs that write.
+var pragmas = []string{
+	"busy_timeout(5000)",
+	"journal_mode(WAL)",
+	"synchronous(FULL)",
+	"foreign_keys(ON)",
+	"cache_size(-32000)", // 32 MB
+	"temp_store(MEMORY)",
+}
+
+func openSQLite(ctx context.Context, a address, opts Options) (*DB, error) {
+	if info, err := os.Stat(filepath.Dir(a.path)); err != nil || !info.IsDir() {
+		return nil, prefect.Errorf(prefect.Unavailable, "there is no directory %s for the database", filepath.Dir(a.path))
+	}
+	unlock, err := lockFile(a.path + "-interlock.lock")
+	if err != nil {
+		return nil, err
+	}
+	db := &DB{d: &dialect{}, opts: opts, url: a}
+	closers := []func() error{unlock}
+	fail := func(err error) (*DB, error) {
+		for i := len(closers) - 1; i >= 0; i-- {
+			err = errors.Join(err, closers[i]())
+		}
+		return nil, err
+	}
+	writers, err := sql.Open("sqlite", sqliteDSN(a.path, false))
+	if err != nil {
+		return fail(err)
+	}
+	closers = append(closers, writers.Close)
+	conn, err := writers.Conn(ctx)
+	if err != nil {
+		return fail(openError(a, err))
+	}
+	if db.readers, err = sql.Open("sqlite", sqliteDSN(a.path, true)); err != nil {
+		return fail(err)
+	}
+	db.readers.SetMaxOpenConns(opts.Connections)
+	db.readers.SetMaxIdleConns(opts.Connections)
+	cache := newStatementCache()
+	db.reader = &statements{d: db.d, prepare: db.readers.PrepareContext, direct: db.readers, cache: cache}
+	db.writer = newWriter(conn, db.d, opts.Now)
+	db.closers = append(db.closers, db.writer, cache, db.readers, writers, closerFunc(unlock))
+	return db, nil
+}
+
+// sqliteDSN is the name of the file for the driver, with the pragmas.
+func sqliteDSN(path string, readOnly bool) string {
+	q := url.Values{"_pragma": pragmas}
+	if readOnly {
+		q["_pragma"] = append(append([]string{}, pragmas...), "query_only(ON)")
+	}
+	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
+}
+
+// openError says what a file that cannot be opened is like.
+func openError(a address, err error) error {
+	var e *sqlite.Error
+	if errors.As(err, &e) {
+		switch e.Code() & 0xff {
+		case sqlite3.SQLITE_NOTADB:
+			return prefect.Errorf(prefect.Unavailable, "%s is not a SQLite database", a.shown)
+		case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM:
+			return prefect.Errorf(prefect.Unavailable, "%s cannot be opened for writing", a.shown)
+		}
+	}
+	return prefect.Errorf(prefect.Unavailable, "%s cannot be opened: %w", a.shown, err)
+}
+
+// isBusy reports whether another program holds the lock.
+func isBusy(err error) bool {
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	code := e.Code() & 0xff
+	return code == sqlite3.SQLITE_BUSY || code == sqlite3.SQLITE_LOCKED
+}
+
+// translateSQLite gives the driver's errors our codes.
+func translateSQLite(e *sqlite.Error, err error) error {
+	switch e.Code() & 0xff {
+	case sqlite3.SQLITE_CONSTRAINT:
+		return prefect.Errorf(prefect.Conflict, "Data integrity conflict. This usually means a unique or foreign key constraint was violated%w", hidden{err})
+	case sqlite3.SQLITE_FULL:
+		return prefect.Errorf(prefect.Unavailable, "the disk is full%w", hidden{err})
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+		return prefect.Errorf(prefect.Unavailable, "another program keeps the database to itself%w", hidden{err})
+	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		return prefect.Errorf(prefect.Unavailable, "the database cannot be written (SQLite error %s)%w", strconv.Itoa(e.Code()), hidden{err})
+	}
+	return err
+}

@@ -1,0 +1,231 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/interlock-run/interlock/host/prefect"
+)
+
+const (
+	// queueLength is how many units may wait before their callers do.
+	queueLength = 1024
+	// maxGroup bounds the units of one transaction, and with them how long the
+	// first of a group waits for the last.
+	maxGroup = 128
+	// lockPatience is how long the writer waits for another program that holds
+	// SQLite's write lock.
+	lockPatience = 60 * time.Second
+)
+
+var errClosed = prefect.Errorf(prefect.Unavailable, "the database is being closed")
+
+// unit is one piece of work for the writer.
+type unit struct {
+	ctx  context.Context
+	fn   func(*tx) error
+	err  error
+	done chan struct{}
+}
+
+// writer is the one goroutine that writes to a SQLite database.
+type writer struct {
+	conn  *sql.Conn
+	tx    *tx
+	cache *statementCache
+	queue chan *unit
+
+	mu     sync.RWMutex // held for reading while a unit is put into the queue
+	closed bool
+	ended  chan struct{}
+}
+
+func newWriter(conn *sql.Conn, d *dialect, clock func() prefect.Time) *writer {
+	w := &writer{
+		conn:  conn,
+		cache: newStatementCache(),
+		queue: make(chan *unit, queueLength),
+		ended: make(chan struct{}),
+	}
+	q := &statements{d: d, prepare: conn.PrepareContext, direct: conn, cache: w.cache}
+	w.tx = &tx{querier: q, d: d, clock: clock}
+	go w.run()
+	return w
+}
+
+// do runs fn in the next group and returns when that group is on disk, or when
+// fn failed.
+func (w *writer) do(ctx context.Context, fn func(*tx) error) error {
+	u := &unit{ctx: ctx, fn: fn, done: make(chan struct{})}
+	if err := w.enqueue(u); err != nil {
+		return err
+	}
+	<-u.done
+	return u.err
+}
+
+func (w *writer) enqueue(u *unit) error {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if w.closed {
+		return errClosed
+	}
+	select {
+	case w.queue <- u:
+		return nil
+	case <-u.ctx.Done():
+		return u.ctx.Err()
+	}
+}
+
+// Close runs what is queued and ends the writer.
+func (w *writer) Close() error {
+	w.mu.Lock()
+	if !w.closed {
+		w.closed = true
+		close(w.queue)
+	}
+	w.mu.Unlock()
+	<-w.ended
+	return errors.Join(w.cache.Close(), w.conn.Close())
+}
+
+func (w *writer) run() {
+	defer close(w.ended)
+	group := make([]*unit, 0, maxGroup)
+	for first := range w.queue {
+		group = w.collect(append(group[:0], first))
+		w.commit(group)
+	}
+}
+
+// collect adds what waits already; it never waits for more, so a lone writer
+// pays nothing for the grouping.
+func (w *writer) collect(group []*unit) []*unit {
+	for len(group) < maxGroup {
+		select {
+		case u, ok := <-w.queue:
+			if !ok {
+				return group
+			}
+			group = append(group, u)
+		default:
+			return group
+		}
+	}
+	return group
+}
+
+// commit runs the group in one transaction. A group whose transaction is lost is
+// run again unit by unit, so that each stands or falls for its own reason.
+func (w *writer) commit(group []*unit) {
+	waiting := group[:0:0]
+	for _, u := range group {
+		if err := u.ctx.Err(); err != nil {
+			u.finish(err)
+			continue
+		}
+		waiting = append(waiting, u)
+	}
+	if len(waiting) == 0 {
+		return
+	}
+	err := w.transaction(waiting)
+	if err == nil {
+		for _, u := range waiting {
+			close(u.done)
+		}
+		return
+	}
+	for _, u := range waiting {
+		if len(waiting) > 1 {
+			err = w.transaction([]*unit{u})
+		}
+		if err != nil {
+			u.err = err
+		}
+		close(u.done)
+	}
+}
+
+func (u *unit) finish(err error) {
+	u.err = err
+	close(u.done)
+}
+
+// transaction runs the units and commits. A unit's own failure is left in its
+// err; the error returned means that nothing was written.
+func (w *writer) transaction(units []*unit) error {
+	if err := w.begin(); err != nil {
+		return err
+	}
+	if err := w.runUnits(units); err != nil {
+		w.exec("ROLLBACK") // fails when the transaction is gone already
+		return err
+	}
+	if len(units) == 1 && units[0].err != nil {
+		return w.exec("ROLLBACK")
+	}
+	if err := w.exec("COMMIT"); err != nil {
+		w.exec("ROLLBACK")
+		return err
+	}
+	return nil
+}
+
+func (w *writer) runUnits(units []*unit) error {
+	alone := len(units) == 1
+	for _, u := range units {
+		u.err = nil
+		if !alone {
+			if err := w.exec("SAVEPOINT unit"); err != nil {
+				return err
+			}
+		}
+		u.err = w.call(u)
+		switch {
+		case alone:
+			continue
+		case u.err != nil:
+			if err := w.exec("ROLLBACK TO unit"); err != nil {
+				return err
+			}
+		}
+		if err := w.exec("RELEASE unit"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// call runs a unit and turns a panic in it into its error: the writer has to
+// outlive whatever it runs.
+func (w *writer) call(u *unit) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic in a write: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return u.fn(w.tx)
+}
+
+// begin takes SQLite's write lock. Only another program can hold it.
+func (w *writer) begin() error {
+	deadline := time.Now().Add(lockPatience)
+	for {
+		err := w.exec("BEGIN IMMEDIATE")
+		if err == nil || !isBusy(err) || time.Now().After(deadline) {
+			return err
+		}
+	}
+}
+
+func (w *writer) exec(query string) error {
+	_, err := w.tx.ExecContext(context.Background(), query)
+	return err
+}
