@@ -103,7 +103,7 @@ func (c *Context) source(from Source) State {
 	case FromInitial:
 		return c.initial
 	case FromCachedState:
-		if s, ok := readState(c.Fact(abi.FactCachedState)); ok {
+		if s, found := c.CachedState(); found {
 			return s
 		}
 	}
@@ -187,6 +187,13 @@ func (c *Context) APIVersion() Version {
 // Fact returns a fact by the name under which the rule declares it; null when
 // what it is about does not exist.
 func (c *Context) Fact(name string) Value { return c.root.Get("facts").Get(name) }
+
+// CachedState returns the state of the fact cached_state; found is false when
+// nothing is cached.
+func (c *Context) CachedState() (s State, found bool) {
+	s, ok := readState(c.Fact(abi.FactCachedState))
+	return s, ok && s.Exists()
+}
 
 // Config is an entry's settings. The host has checked them against the rule's
 // schema; the fallback is for what is left out.

@@ -76,7 +76,7 @@ func (r *Rule) appendManifest(b []byte) []byte {
 	b = value.AppendString(append(b, `,"description":`...), r.Description)
 	b = value.AppendString(append(b, `,"run_type":`...), r.RunType.String())
 	b = appendStateTypes(append(b, `,"from":`...), r.From)
-	b = appendStateTypes(append(b, `,"to":`...), r.To)
+	b = appendStateTypes(append(b, `,"to":`...), r.proposedTypes())
 	b = value.AppendString(append(b, `,"kind":`...), r.Kind.String())
 	b = value.AppendString(append(b, `,"phase":`...), r.Phase.String())
 	b = append(b, `,"facts":[`...)
@@ -91,6 +91,14 @@ func (r *Rule) appendManifest(b []byte) []byte {
 		b = append(append(b, `,"config_schema":`...), r.ConfigSchema...)
 	}
 	return append(b, '}')
+}
+
+// proposedTypes is To without no state, which nobody proposes.
+func (r *Rule) proposedTypes() StateType {
+	if r.To == AnyState {
+		return AnyState
+	}
+	return r.To &^ NoState
 }
 
 func appendStateTypes(b []byte, set StateType) []byte {

@@ -1,0 +1,24 @@
+// Package flow has the built-in rules for flow runs, one a file, and those that
+// flow runs and task runs share. They decide what the reference decides; where
+// one decides otherwise on purpose, its comment says so.
+package flow
+
+import "github.com/interlock-run/interlock/sdk"
+
+// Rules lists the rules of this package.
+func Rules() []sdk.Rule {
+	return []sdk.Rule{
+		PreventDuplicateTransitions(),
+		HandleFlowTerminalStateTransitions(),
+		EnforceCancellingToCancelledTransition(),
+		BypassCancellingFlowRunsWithNoInfra(),
+		PreventPendingTransitions(),
+		EnsureOnlyScheduledFlowsMarkedLate(),
+		HandlePausingFlows(),
+		HandleResumingPausedFlows(),
+		CopyScheduledTime(),
+		WaitForScheduledTime(),
+		RetryFailedFlows(),
+		PreventResultDataLoss(),
+	}
+}
