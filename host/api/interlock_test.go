@@ -1,0 +1,102 @@
+package api
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/interlock-run/interlock/host/prefect"
+)
+
+func TestModules(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.MaxModule = 64 })
+	made := r.want(201, "POST", "/interlock/modules", "\x00asm\x01\x00\x00\x00", "Content-Type", "application/wasm")
+	digest := at(t, made, "digest").(string)
+	if at(t, made, "size") != 8.0 || at(t, made, "manifest", "abi") != 1.0 {
+		t.Errorf("reply %v", made)
+	}
+	r.want(200, "POST", "/interlock/modules", "\x00asm\x01\x00\x00\x00")
+	if reply := r.want(422, "POST", "/interlock/modules", "nonsense"); !strings.Contains(at(t, reply, "detail").(string), "offset 0") {
+		t.Errorf("reply %v", reply)
+	}
+	r.want(422, "POST", "/interlock/modules", "")
+	r.want(413, "POST", "/interlock/modules", strings.Repeat("x", 65))
+	if got := r.want(200, "GET", "/interlock/modules", ""); at(t, got, 0, "digest") != digest {
+		t.Errorf("list %v", got)
+	}
+	r.want(200, "GET", "/interlock/modules/"+digest, "")
+	r.want(204, "POST", "/interlock/modules/"+digest+"/readmit", "")
+	r.want(404, "POST", "/interlock/modules/sha256:x/readmit", "")
+	r.want(404, "GET", "/interlock/modules/sha256:x", "")
+	r.want(404, "DELETE", "/interlock/modules/sha256:x", "")
+	r.policies = []*prefect.PolicyVersion{{}}
+	r.want(409, "DELETE", "/interlock/modules/"+digest, "")
+	r.policies = nil
+	r.want(204, "DELETE", "/interlock/modules/"+digest, "")
+	if got := r.want(200, "GET", "/interlock/modules", ""); len(got.([]any)) != 0 {
+		t.Errorf("list %v", got)
+	}
+}
+
+func TestPolicies(t *testing.T) {
+	r := newRig(t)
+	r.policies = []*prefect.PolicyVersion{{Name: "CoreFlowPolicy", Version: 1, Created: testNow, Reason: "installed", Entries: []prefect.PolicyEntry{{Name: "A"}}}}
+	if got := r.want(200, "GET", "/interlock/policies", ""); at(t, got, 0, "name") != "CoreFlowPolicy" {
+		t.Errorf("list %v", got)
+	}
+	put := r.want(200, "PUT", "/interlock/policies/CoreFlowPolicy", `{"version":1,"entries":[{"name":"B"},{"name":"C","module":"sha256:aa","rule":"R","config":{"x":1},"on_error":"open"}]}`)
+	if at(t, put, "version") != 2.0 || at(t, put, "entries", 0, "module") != "builtin" || at(t, put, "entries", 0, "rule") != "B" ||
+		at(t, put, "entries", 0, "on_error") != "fallback" || at(t, put, "entries", 1, "config", "x") != 1.0 {
+		t.Errorf("reply %v", put)
+	}
+	r.want(409, "PUT", "/interlock/policies/CoreFlowPolicy", `{"version":1,"entries":[]}`)
+	r.want(404, "PUT", "/interlock/policies/Other", `{"version":1,"entries":[]}`)
+	for _, body := range []string{`{}`, `{"version":1}`, `{"version":2,"entries":[{"name":"B","on_error":"x"}]}`, `{"version":2,"entries":[{"name":"B","config":[]}]}`, `{"version":2,"entries":[{"nam":"B"}]}`} {
+		r.want(422, "PUT", "/interlock/policies/CoreFlowPolicy", body)
+	}
+	if got := r.want(200, "GET", "/interlock/policies/CoreFlowPolicy/versions", ""); len(got.([]any)) != 2 {
+		t.Errorf("versions %v", got)
+	}
+	back := r.want(200, "POST", "/interlock/policies/CoreFlowPolicy/rollback", `{"version":1}`)
+	if at(t, back, "version") != 3.0 || at(t, back, "entries", 0, "name") != "A" {
+		t.Errorf("reply %v", back)
+	}
+	r.want(422, "POST", "/interlock/policies/CoreFlowPolicy/rollback", `{"version":0}`)
+	r.want(404, "GET", "/interlock/policies/Other", "")
+	r.want(404, "GET", "/interlock/policies/Other/versions", "")
+	r.want(404, "POST", "/interlock/policies/Other/rollback", `{"version":1}`)
+}
+
+func TestDecisions(t *testing.T) {
+	r := newRig(t)
+	r.decisions = []*prefect.Decision{{Policy: "CoreFlowPolicy", Created: testNow}}
+	if got := r.want(200, "GET", "/interlock/decisions?flow_run_id="+unknown+"&limit=3&offset=4", ""); at(t, got, 0, "policy") != "CoreFlowPolicy" {
+		t.Errorf("reply %v", got)
+	}
+	if f := r.decision; f.RunType != prefect.FlowRunType || f.RunID.String() != unknown || f.Limit != 3 || f.Offset != 4 {
+		t.Errorf("asked for %+v", f)
+	}
+	r.want(200, "GET", "/interlock/decisions?task_run_id="+unknown, "")
+	if f := r.decision; f.RunType != prefect.TaskRunType || f.Limit != 200 {
+		t.Errorf("asked for %+v", f)
+	}
+	r.want(200, "GET", "/interlock/decisions", "")
+	if r.decision.RunID != nil {
+		t.Errorf("asked for %+v", r.decision)
+	}
+	for _, query := range []string{"flow_run_id=x", "limit=201", "limit=-1", "offset=x", "flow_run_id=" + unknown + "&task_run_id=" + unknown} {
+		r.want(422, "GET", "/interlock/decisions?"+query, "")
+	}
+}
+
+func TestNoRegistry(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Registry = nil })
+	for _, rt := range (&server{}).routes() {
+		path := strings.NewReplacer("{digest}", "d", "{name}", "n").Replace(rt.pattern)
+		if strings.HasPrefix(path, "/interlock/") && path != "/interlock/version" {
+			r.want(404, rt.method, path, "")
+		}
+	}
+	if got := r.want(200, "GET", "/interlock/version", ""); at(t, got, "version") != "test" || at(t, got, "prefect") != PrefectVersion {
+		t.Errorf("version %v", got)
+	}
+}

@@ -1,0 +1,286 @@
+package api
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/interlock-run/interlock/host/prefect"
+)
+
+func TestRoot(t *testing.T) {
+	r := newRig(t)
+	for path, want := range map[string]string{
+		"/health": `true`, "/version": `"0.8.4"`, "/admin/version": `"3.8.8"`, "/hello": `"👋"`,
+		"/ready": `{"message":"OK"}`, "/admin/settings": `{}`, "/admin/storage": `{"default_result_storage_block_id":null}`,
+	} {
+		if w := r.do("GET", path, ""); w.Code != 200 || w.Body.String() != want || w.Header().Get("Content-Type") != jsonType {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
+	r.config[storageKey] = json.RawMessage(`{"default_result_storage_block_id":"` + unknown + `"}`)
+	if got := r.want(200, "GET", "/admin/storage", ""); at(t, got, "default_result_storage_block_id") != unknown {
+		t.Errorf("storage %v", got)
+	}
+	r.want(204, "DELETE", "/admin/storage", "")
+	if got := r.want(200, "GET", "/admin/storage", ""); at(t, got, "default_result_storage_block_id") != nil {
+		t.Errorf("storage %v", got)
+	}
+	r.fail = errors.New("down")
+	r.want(503, "GET", "/ready", "")
+}
+
+func TestRouting(t *testing.T) {
+	r := newRig(t)
+	for _, path := range []string{"/nope", "/flows/x/y", "", "/flow_runs/" + unknown + "/nope"} {
+		if reply := r.want(404, "GET", path, ""); at(t, reply, "detail") != "Not Found" {
+			t.Errorf("%s: %v", path, reply)
+		}
+	}
+	for _, path := range []string{"/", "/apiary", "/health", "/api2/health"} {
+		w := httptest.NewRecorder()
+		r.http.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		if w.Code != 404 {
+			t.Errorf("%s: %d", path, w.Code)
+		}
+	}
+	w := r.do("DELETE", "/flows/", "")
+	if w.Code != 405 || w.Header().Get("Allow") != "POST" || w.Body.String() != `{"detail":"Method Not Allowed"}` {
+		t.Errorf("405: %d %v %s", w.Code, w.Header(), w.Body)
+	}
+	if w := r.do("HEAD", "/health", ""); w.Code != 405 {
+		t.Errorf("HEAD: %d", w.Code)
+	}
+}
+
+func TestAPIVersion(t *testing.T) {
+	r := newRig(t)
+	for version, want := range map[string]int{"": 200, "0.8.4": 200, "0.8.0": 200, "1.0.0": 200, "0.7.9": 400, "x": 400, "0.8": 400, "0.8.x": 400} {
+		if w := r.do("GET", "/hello", "", "X-PREFECT-API-VERSION", version); w.Code != want {
+			t.Errorf("version %q: %d, want %d", version, w.Code, want)
+		}
+		r.want(200, "GET", "/health", "", "X-PREFECT-API-VERSION", version)
+	}
+}
+
+func TestAuthentication(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.AuthString = "admin:pa:ss" })
+	const right = "Basic YWRtaW46cGE6c3M="
+	for header, want := range map[string]int{"": 401, right: 200, "Basic YWRtaW46cGE=": 401, "Bearer x": 401, "Basic ???": 401, "Basic": 401, "YWRtaW46cGE6c3M=": 401} {
+		w := r.do("GET", "/hello", "", "Authorization", header)
+		if w.Code != want {
+			t.Errorf("%q: %d, want %d", header, w.Code, want)
+		}
+		if want == 401 && w.Body.String() != `{"exception_message":"Unauthorized"}` {
+			t.Errorf("%q: %s", header, w.Body)
+		}
+	}
+	r.want(200, "GET", "/health", "")
+	r.want(200, "GET", "/ready", "")
+	r.want(401, "POST", "/health", "")
+	r.want(401, "GET", "/flows/name/health", "")
+	r.want(401, "GET", "/interlock/policies", "")
+	r.want(401, "GET", "/nope", "")
+}
+
+func TestCSRF(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.CSRF = true })
+	reply := r.want(200, "GET", "/csrf-token?client=me", "")
+	token := at(t, reply, "token").(string)
+	if len(token) != 64 || at(t, reply, "client") != "me" || at(t, reply, "expiration") != testNow.Add(time.Hour).String() {
+		t.Errorf("reply %v", reply)
+	}
+	r.tokens["expired"] = token
+	for _, c := range []struct {
+		token, client string
+		want          int
+	}{{token, "me", 201}, {"", "me", 403}, {token, "", 403}, {"x", "me", 403}, {token, "you", 403}, {token, "expired", 403}} {
+		r.want(c.want, "POST", "/logs/", "[]", "Prefect-Csrf-Token", c.token, "Prefect-Csrf-Client", c.client)
+	}
+	r.want(403, "PUT", "/interlock/policies/p", "{}")
+	r.want(403, "PATCH", "/flows/"+unknown, "{}")
+	r.want(403, "DELETE", "/flows/"+unknown, "")
+	r.want(404, "GET", "/flows/"+unknown, "")
+	r.want(422, "GET", "/csrf-token", "")
+	off := newRig(t)
+	if reply := off.want(422, "GET", "/csrf-token?client=me", ""); at(t, reply, "detail") != "CSRF protection is disabled." {
+		t.Errorf("reply %v", reply)
+	}
+}
+
+func TestCORS(t *testing.T) {
+	some := newRig(t, func(c *Config) {
+		c.CORS = CORS{Origins: []string{"https://ui"}, Methods: []string{"GET"}, Headers: []string{"X-A"}}
+	})
+	all := newRig(t, func(c *Config) { c.CORS = CORS{Origins: []string{"*"}, Methods: []string{"*"}, Headers: []string{"*"}} })
+	if w := newRig(t).do("GET", "/health", "", "Origin", "https://ui"); w.Header().Get("Access-Control-Allow-Origin") != "" {
+		t.Error("an origin is allowed though none is configured")
+	}
+	if w := some.do("GET", "/health", "", "Origin", "https://ui"); w.Header().Get("Access-Control-Allow-Origin") != "https://ui" {
+		t.Errorf("headers %v", w.Header())
+	}
+	if w := some.do("GET", "/health", "", "Origin", "https://evil"); w.Header().Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("headers %v", w.Header())
+	}
+	if w := some.do("OPTIONS", "/flows/", "", "Origin", "https://ui", "Access-Control-Request-Method", "POST"); w.Code != 400 {
+		t.Errorf("preflight of a method that is not allowed: %d", w.Code)
+	}
+	w := all.do("OPTIONS", "/flows/", "", "Origin", "https://x", "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "x-b")
+	if w.Code != 200 || w.Header().Get("Access-Control-Allow-Headers") != "x-b" || !strings.Contains(w.Header().Get("Access-Control-Allow-Methods"), "POST") {
+		t.Errorf("preflight %d %v", w.Code, w.Header())
+	}
+}
+
+func TestBodies(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.MaxBody = 100 })
+	r.want(413, "POST", "/flows/", `{"name":"`+strings.Repeat("x", 100)+`"}`)
+	streamed := httptest.NewRequest("POST", "/api/flows/", io.MultiReader(strings.NewReader(`{"name":"`), strings.NewReader(strings.Repeat("x", 100)+`"}`)))
+	w := httptest.NewRecorder()
+	r.http.ServeHTTP(w, streamed)
+	if w.Code != 413 {
+		t.Errorf("streamed: %d", w.Code)
+	}
+	for contentType, want := range map[string]int{"application/json; charset=utf-8": 200, "application/vnd.x+json": 200, "": 200, "text/plain": 422, "multipart/form-data": 422, ";": 422} {
+		r.flows = []*prefect.Flow{{Name: "n"}}
+		if w := r.do("POST", "/flows/", `{"name":"n"}`, "Content-Type", contentType); w.Code != want {
+			t.Errorf("type %q: %d, want %d", contentType, w.Code, want)
+		}
+	}
+	reply := r.want(422, "POST", "/flows/", `{"name":1,"x":[2]}`)
+	if at(t, reply, "exception_message") != "Invalid request received." || at(t, reply, "request_body", "x", 0) != 2.0 || at(t, reply, "exception_detail", 0, "loc", 0) != "body" {
+		t.Errorf("reply %v", reply)
+	}
+	reply = r.want(422, "POST", "/flows/", `{"name`)
+	if at(t, reply, "exception_detail", 0, "type") != "json_invalid" || at(t, reply, "request_body") != `{"name` {
+		t.Errorf("reply %v", reply)
+	}
+	r.want(400, "POST", "/flows/", "{\"name\":\"\xff\"}")
+	r.want(422, "POST", "/flow_runs/", `{"flow_id":"`+unknown+`","parameters":{"a":"`+"x"+`"},"zz":1}`)
+	limited := newRig(t, func(c *Config) { c.MaxParams = 10 })
+	limited.want(422, "POST", "/flow_runs/", `{"flow_id":"`+limited.withFlow().String()+`","parameters":{"a":"12345"}}`)
+	limited.want(201, "POST", "/flow_runs/", `{"flow_id":"`+limited.withFlow().String()+`","parameters":{"a":"12"}}`)
+}
+
+func TestErrors(t *testing.T) {
+	r := newRig(t)
+	run := r.withFlowRun(prefect.Running)
+	path := "/flow_runs/" + run.ID.String()
+	for _, c := range []struct {
+		err  error
+		want int
+		body string
+	}{
+		{prefect.Errorf(prefect.Conflict, "taken"), 409, `{"detail":"taken"}`},
+		{prefect.Errorf(prefect.Gone, "expired"), 410, `{"detail":"expired"}`},
+		{prefect.Errorf(prefect.Unavailable, "dial 10.0.0.1"), 503, `{"exception_message":"Service Unavailable"}`},
+		{context.DeadlineExceeded, 503, `{"exception_message":"Service Unavailable"}`},
+		{errors.New("SELECT secret"), 500, `{"exception_message":"Internal Server Error"}`},
+		{prefect.Errorf(prefect.UnknownRevision, "x"), 500, `{"exception_message":"Internal Server Error"}`},
+		{prefect.Errorf(prefect.NotFound, "x"), 404, `{"detail":"Flow run not found"}`},
+	} {
+		r.fail = c.err
+		if w := r.do("GET", path, ""); w.Code != c.want || w.Body.String() != c.body {
+			t.Errorf("%v: %d %s", c.err, w.Code, w.Body)
+		}
+	}
+}
+
+func TestPanicBecomes500(t *testing.T) {
+	var logged bytes.Buffer
+	r := newRig(t, func(c *Config) { c.Logger = slog.New(slog.NewJSONHandler(&logged, nil)); c.AuthString = "a:secret" })
+	r.flowRuns = append(r.flowRuns, nil)
+	w := r.do("GET", "/flow_runs/"+unknown+"?token=hidden", "", "Authorization", "Basic YTpzZWNyZXQ=")
+	if w.Code != 500 || w.Body.String() != `{"exception_message":"Internal Server Error"}` {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if text := logged.String(); !strings.Contains(text, "panicked") || strings.Contains(text, "hidden") || strings.Contains(text, "YTpz") {
+		t.Errorf("logged %s", text)
+	}
+}
+
+func TestRequestLog(t *testing.T) {
+	var logged bytes.Buffer
+	r := newRig(t, func(c *Config) {
+		c.Logger = slog.New(slog.NewJSONHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
+	first, second := r.do("GET", "/health?x=hidden", "").Header().Get("X-Request-ID"), r.do("GET", "/nope", "").Header().Get("X-Request-ID")
+	if first == "" || first == second {
+		t.Errorf("request ids %q, %q", first, second)
+	}
+	if text := logged.String(); !strings.Contains(text, first) || !strings.Contains(text, `"status":404`) || strings.Contains(text, "hidden") {
+		t.Errorf("logged %s", text)
+	}
+}
+
+func TestGzip(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.GzipFrom = 300 })
+	for range 5 {
+		r.withFlowRun(prefect.Running)
+	}
+	plain := r.do("POST", "/flow_runs/filter", "{}")
+	packed := r.do("POST", "/flow_runs/filter", "{}", "Accept-Encoding", "br, gzip")
+	if packed.Header().Get("Content-Encoding") != "gzip" || packed.Body.Len() >= plain.Body.Len() || plain.Header().Get("Content-Encoding") != "" {
+		t.Fatalf("headers %v", packed.Header())
+	}
+	z, err := gzip.NewReader(packed.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unpacked, err := io.ReadAll(z)
+	if err != nil || !bytes.Equal(unpacked, plain.Body.Bytes()) {
+		t.Errorf("unpacked differs, %v", err)
+	}
+	if w := r.do("GET", "/health", "", "Accept-Encoding", "gzip"); w.Header().Get("Content-Encoding") != "" {
+		t.Error("a small reply is compressed")
+	}
+	if w := r.do("POST", "/flow_runs/filter", "{}", "Accept-Encoding", "gzip;q=0"); w.Header().Get("Content-Encoding") != "" {
+		t.Error("compressed for a client that refuses it")
+	}
+}
+
+func TestWebsocketsAreMounted(t *testing.T) {
+	socket := func(name string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if _, limited := r.Context().Deadline(); limited {
+				t.Errorf("%s has a deadline", name)
+			}
+			_, _ = io.WriteString(w, name)
+		})
+	}
+	r := newRig(t, func(c *Config) {
+		c.AuthString = "a:b"
+		c.EventsIn, c.EventsOut, c.LogsOut = socket("in"), socket("out"), socket("logs")
+	})
+	for path, want := range map[string]string{"/events/in": "in", "/events/out": "out", "/logs/out": "logs"} {
+		if w := r.do("GET", path, ""); w.Body.String() != want {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
+	newRig(t).want(404, "GET", "/events/in", "")
+}
+
+func TestTimeout(t *testing.T) {
+	r := newRig(t)
+	r.http = New(Config{Store: &stuckStore{fake: r.fake}, Orchestrator: r.fake, Timeout: time.Millisecond,
+		Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	r.want(503, "GET", "/flows/"+unknown, "")
+}
+
+// stuckStore answers when the request is given up.
+type stuckStore struct{ *fake }
+
+func (s *stuckStore) ReadFlow(ctx context.Context, _ uuid.UUID) (*prefect.Flow, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
