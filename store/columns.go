@@ -1,0 +1,371 @@
+package store
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"github.com/interlock-run/interlock/host/prefect"
+)
+
+// seconds is a duration that is stored as the reference stores a timedelta: an
+// INTERVAL in Postgres, that long after the epoch as a DATETIME in SQLite.
+type seconds float64
+
+// datetimeLayout is the text of a DATETIME in SQLite, always in UTC.
+const datetimeLayout = "2006-01-02 15:04:05.000000"
+
+// args turns values of the vocabulary, in place, into what the driver binds.
+func (d *dialect) args(values ...any) []any {
+	for i, v := range values {
+		values[i] = d.arg(v)
+	}
+	return values
+}
+
+func (d *dialect) arg(v any) any {
+	switch v := v.(type) {
+	case uuid.UUID:
+		return v.String()
+	case *uuid.UUID:
+		if v == nil {
+			return nil
+		}
+		return v.String()
+	case prefect.Time:
+		return d.timeArg(v)
+	case *prefect.Time:
+		if v == nil {
+			return nil
+		}
+		return d.timeArg(*v)
+	case prefect.StateType:
+		return string(v)
+	case *prefect.StateType:
+		if v == nil {
+			return nil
+		}
+		return string(*v)
+	case *string:
+		if v == nil {
+			return nil
+		}
+		return *v
+	case json.RawMessage:
+		if len(v) == 0 || string(v) == "null" {
+			return nil
+		}
+		return d.jsonArg(v)
+	case []string:
+		return d.jsonArg(stringList(v))
+	case seconds:
+		return d.secondsArg(v)
+	}
+	return v
+}
+
+func (d *dialect) timeArg(t prefect.Time) any {
+	if d.postgres {
+		return t.UTC()
+	}
+	return t.UTC().Format(datetimeLayout)
+}
+
+// jsonArg binds JSON: as it is for a JSONB, as the reference's serializer would
+// write it for SQLite, where it is text that others may compare.
+func (d *dialect) jsonArg(b json.RawMessage) any {
+	if d.postgres {
+		return string(b)
+	}
+	return string(pythonJSON(b))
+}
+
+func (d *dialect) secondsArg(s seconds) any {
+	micros := int64(math.Round(float64(s) * 1e6))
+	if d.postgres {
+		return strconv.FormatInt(micros, 10) + " microseconds"
+	}
+	return time.UnixMicro(micros).UTC().Format(datetimeLayout)
+}
+
+// stringList returns a JSON array, empty for nil.
+func stringList(list []string) json.RawMessage {
+	if len(list) == 0 {
+		return json.RawMessage("[]")
+	}
+	b, err := json.Marshal(list)
+	if err != nil { // a list of strings always marshals
+		return json.RawMessage("[]")
+	}
+	return b
+}
+
+// pythonJSON writes valid JSON as Python's json.dumps does: a space after each
+// comma and colon, none elsewhere, and ASCII only. Numbers stay as they are.
+func pythonJSON(b []byte) []byte {
+	out := make([]byte, 0, len(b)+len(b)/8)
+	inString := false
+	for i := 0; i < len(b); i++ {
+		c := b[i]
+		switch {
+		case inString && c == '\\':
+			i++
+			if b[i] == '/' {
+				out = append(out, '/')
+				continue
+			}
+			if b[i] == 'u' && i+4 < len(b) {
+				var n int
+				if out, n = appendEscaped(out, b[i+1:i+5]); n > 0 {
+					i += n
+					continue
+				}
+			}
+			out = append(out, '\\', b[i])
+		case inString && c >= utf8.RuneSelf:
+			r, n := utf8.DecodeRune(b[i:])
+			out = appendUnicode(out, r)
+			i += n - 1
+		case c == '"':
+			inString = !inString
+			out = append(out, c)
+		case inString:
+			out = append(out, c)
+		case c == ',' || c == ':':
+			out = append(out, c, ' ')
+		case c == ' ' || c == '\n' || c == '\t' || c == '\r':
+		default:
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// appendEscaped resolves \uXXXX of a printable ASCII character, which encoders
+// for HTML escape, and returns how many digits it took: 0 for what stays escaped.
+func appendEscaped(out, digits []byte) ([]byte, int) {
+	n, err := strconv.ParseUint(string(digits), 16, 32)
+	if err != nil || n < 0x20 || n >= 0x7f || n == '"' || n == '\\' {
+		return out, 0
+	}
+	return append(out, byte(n)), 4
+}
+
+// appendUnicode appends r as \uXXXX, as two of them beyond the first plane.
+func appendUnicode(out []byte, r rune) []byte {
+	if r > 0xffff {
+		r -= 0x10000
+		return fmt.Appendf(out, `\u%04x\u%04x`, 0xd800+(r>>10), 0xdc00+(r&0x3ff))
+	}
+	return fmt.Appendf(out, `\u%04x`, r)
+}
+
+// scanner is a row to read columns from.
+type scanner interface {
+	Scan(dst ...any) error
+}
+
+// into returns what reads a column into dst, a pointer to a value of the
+// vocabulary. A null column leaves zero, or nil.
+func into(dst any) any {
+	switch p := dst.(type) {
+	case *uuid.UUID:
+		return (*uuidColumn)(p)
+	case **uuid.UUID:
+		return nullUUID{p}
+	case *prefect.Time:
+		return (*timeColumn)(p)
+	case **prefect.Time:
+		return nullTime{p}
+	case *json.RawMessage:
+		return (*jsonColumn)(p)
+	case *[]string:
+		return (*tagsColumn)(p)
+	case *seconds:
+		return (*secondsColumn)(p)
+	}
+	return dst
+}
+
+type nullUUID struct{ dst **uuid.UUID }
+
+func (c nullUUID) Scan(src any) error {
+	if src == nil {
+		*c.dst = nil
+		return nil
+	}
+	*c.dst = new(uuid.UUID)
+	return (*uuidColumn)(*c.dst).Scan(src)
+}
+
+type nullTime struct{ dst **prefect.Time }
+
+func (c nullTime) Scan(src any) error {
+	if src == nil {
+		*c.dst = nil
+		return nil
+	}
+	*c.dst = new(prefect.Time)
+	return (*timeColumn)(*c.dst).Scan(src)
+}
+
+type uuidColumn uuid.UUID
+
+func (c *uuidColumn) Scan(src any) error {
+	var err error
+	switch src := src.(type) {
+	case nil:
+		*c = uuidColumn{}
+	case string:
+		*(*uuid.UUID)(c), err = uuid.Parse(src)
+	case []byte:
+		if len(src) == 16 {
+			copy(c[:], src)
+			return nil
+		}
+		*(*uuid.UUID)(c), err = uuid.ParseBytes(src)
+	case [16]byte:
+		*c = src
+	default:
+		err = fmt.Errorf("a uuid column holds %T", src)
+	}
+	return err
+}
+
+type timeColumn prefect.Time
+
+func (c *timeColumn) Scan(src any) error {
+	switch src := src.(type) {
+	case nil:
+		*c = timeColumn{}
+	case time.Time:
+		*c = timeColumn(prefect.NewTime(src))
+	case string:
+		return c.parse(src)
+	case []byte:
+		return c.parse(string(src))
+	default:
+		return fmt.Errorf("a time column holds %T", src)
+	}
+	return nil
+}
+
+func (c *timeColumn) parse(s string) error {
+	t, err := prefect.ParseTime(s)
+	*c = timeColumn(t)
+	return err
+}
+
+// jsonColumn takes the text untouched; null leaves nil.
+type jsonColumn json.RawMessage
+
+func (c *jsonColumn) Scan(src any) error {
+	switch src := src.(type) {
+	case nil:
+		*c = nil
+	case string:
+		*c = jsonColumn(src)
+	case []byte:
+		*c = bytes.Clone(src)
+	case int64, float64, bool:
+		*c = fmt.Append(nil, src)
+	default:
+		return fmt.Errorf("a JSON column holds %T", src)
+	}
+	if string(*c) == "null" {
+		*c = nil
+	}
+	return nil
+}
+
+// tagsColumn is a list of strings, never nil after a scan.
+type tagsColumn []string
+
+func (c *tagsColumn) Scan(src any) error {
+	var raw jsonColumn
+	if err := raw.Scan(src); err != nil {
+		return err
+	}
+	*c = tagsColumn{}
+	if len(raw) == 0 || string(raw) == "[]" {
+		return nil
+	}
+	return json.Unmarshal(raw, (*[]string)(c))
+}
+
+type secondsColumn seconds
+
+func (c *secondsColumn) Scan(src any) error {
+	switch src := src.(type) {
+	case nil:
+		*c = 0
+	case time.Time:
+		*c = secondsColumn(float64(src.UnixMicro()) / 1e6)
+	case int64:
+		*c = secondsColumn(src)
+	case float64:
+		*c = secondsColumn(src)
+	case []byte:
+		return c.parse(string(src))
+	case string:
+		return c.parse(src)
+	default:
+		return fmt.Errorf("an interval column holds %T", src)
+	}
+	return nil
+}
+
+// parse reads Postgres' text of an interval of days and times, SQLite's text of
+// a DATETIME, and the bare number that the schema's default leaves there.
+func (c *secondsColumn) parse(s string) error {
+	if n, err := strconv.ParseFloat(s, 64); err == nil {
+		*c = secondsColumn(n)
+		return nil
+	}
+	if t, err := time.Parse("2006-01-02 15:04:05", s); err == nil {
+		*c = secondsColumn(float64(t.UnixMicro()) / 1e6)
+		return nil
+	}
+	var days float64
+	rest := s
+	if before, after, ok := strings.Cut(s, " day"); ok {
+		n, err := strconv.ParseFloat(before, 64)
+		if err != nil {
+			return fmt.Errorf("%q is not an interval", s)
+		}
+		days, rest = n, strings.TrimSpace(strings.TrimPrefix(after, "s"))
+	}
+	clock, err := parseClock(rest)
+	*c = secondsColumn(days*86400 + clock)
+	return err
+}
+
+// parseClock reads [-]hh:mm:ss[.ffffff] as seconds, 0 for no text.
+func parseClock(s string) (float64, error) {
+	if s == "" {
+		return 0, nil
+	}
+	sign := 1.0
+	if s[0] == '-' || s[0] == '+' {
+		if s[0] == '-' {
+			sign = -1
+		}
+		s = s[1:]
+	}
+	total := 0.0
+	for _, part := range strings.Split(s, ":") {
+		n, err := strconv.ParseFloat(part, 64)
+		if err != nil {
+			return 0, fmt.Errorf("%q is not a time of day", s)
+		}
+		total = total*60 + n
+	}
+	return sign * total, nil
+}

@@ -1,0 +1,57 @@
+package store
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"github.com/interlock-run/interlock/host/orchestrate"
+	"github.com/interlock-run/interlock/host/prefect"
+)
+
+// Exclusive calls fn within one transaction that holds the run's row: on SQLite
+// the only writer, on Postgres under FOR UPDATE. What fn commits is durable when
+// Exclusive returns nil, and undone if fn fails. fn may be called again.
+func (db *DB) Exclusive(ctx context.Context, run prefect.RunType, id uuid.UUID, fn func(orchestrate.Store) error) error {
+	t := tablesOf(run)
+	err := db.write(ctx, func(tx *tx) error {
+		_, err := one(func(row scanner) (s string, err error) {
+			err = row.Scan(&s)
+			return s, err
+		}, tx.QueryRowContext(ctx, "SELECT id FROM "+t.run+" WHERE id = ?"+tx.d.lock(t.run), tx.d.arg(id)))
+		if err != nil {
+			return err
+		}
+		return fn(exclusive{tx})
+	})
+	return named(err, t.run, id)
+}
+
+// exclusive is the Store within the transaction of Exclusive.
+type exclusive struct{ tx *tx }
+
+func (e exclusive) ReadFlowRun(ctx context.Context, id uuid.UUID) (*prefect.FlowRun, error) {
+	r, err := readFlowRun(ctx, e.tx, e.tx.d, id, "")
+	return r, named(err, "flow_run", id)
+}
+
+func (e exclusive) ReadTaskRun(ctx context.Context, id uuid.UUID) (*prefect.TaskRun, error) {
+	r, err := readTaskRun(ctx, e.tx, e.tx.d, id, "")
+	return r, named(err, "task_run", id)
+}
+
+func (e exclusive) Facts(ctx context.Context, keys orchestrate.FactKeys) (orchestrate.Facts, error) {
+	return readFacts(ctx, e.tx, e.tx.d, keys)
+}
+
+func (e exclusive) FindDecision(ctx context.Context, run prefect.RunType, runID, transitionID uuid.UUID) (*prefect.Decision, *prefect.State, error) {
+	return findDecision(ctx, e.tx, e.tx.d, run, runID, transitionID)
+}
+
+func (e exclusive) Commit(ctx context.Context, c *orchestrate.Commit) error {
+	return commit(ctx, e.tx, c)
+}
+
+func (e exclusive) Exclusive(_ context.Context, _ prefect.RunType, _ uuid.UUID, fn func(orchestrate.Store) error) error {
+	return fn(e)
+}

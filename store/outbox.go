@@ -1,0 +1,53 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/interlock-run/interlock/host/orchestrate"
+)
+
+func insertOutbox(ctx context.Context, tx *tx, items []orchestrate.OutboxItem) error {
+	if len(items) == 0 {
+		return nil
+	}
+	now := tx.d.arg(tx.now())
+	args := make([]any, 0, 4*len(items))
+	for _, item := range items {
+		args = append(args, item.Kind, item.Key, string(object(item.Payload)), now)
+	}
+	_, err := tx.ExecContext(ctx, "INSERT INTO interlock_outbox (kind, key, payload, created) VALUES "+rowsOf(len(items), "(?, ?, ?, ?)"), args...)
+	return err
+}
+
+func scanOutbox(row scanner) (orchestrate.OutboxRow, error) {
+	var r orchestrate.OutboxRow
+	err := row.Scan(&r.Seq, &r.Kind, &r.Key, into(&r.Payload))
+	return r, err
+}
+
+// ReadOutboxKind returns the oldest rows of one kind, at most limit. Rows of
+// different runs can become visible out of their order.
+func (db *DB) ReadOutboxKind(ctx context.Context, kind string, limit int) (list []orchestrate.OutboxRow, err error) {
+	err = db.read(ctx, func(q querier) error {
+		list, err = all(ctx, q, scanOutbox, "SELECT seq, kind, key, payload FROM interlock_outbox WHERE kind = ? ORDER BY seq LIMIT ?", kind, limit)
+		return err
+	})
+	return list, err
+}
+
+// DeleteOutbox deletes rows; those that are gone already are no error.
+func (db *DB) DeleteOutbox(ctx context.Context, seqs []int64) error {
+	if len(seqs) == 0 {
+		return nil
+	}
+	return db.write(ctx, func(tx *tx) error {
+		list, err := json.Marshal(seqs)
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, "DELETE FROM interlock_outbox WHERE seq IN "+tx.d.pick(
+			"(SELECT value FROM json_each(?))", "(SELECT CAST(value AS bigint) FROM jsonb_array_elements_text(CAST(? AS jsonb)))"), string(list))
+		return err
+	})
+}
