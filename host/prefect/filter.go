@@ -280,5 +280,5 @@ type CreatedByCriteria struct {
 
 // TextCriteria search text, see [TextQuery].
 type TextCriteria struct {
-	Query string `json:"query"` // at most TextQueryLength characters
+	Query string `json:"query" bind:"required,max_length=200"` // at most TextQueryLength characters
 }

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -101,11 +102,8 @@ func rawCodec(o options) codec {
 
 func stringCodec(t reflect.Type, o options) codec {
 	enum, enumType := o.enum, o.enumType
-	if enum == nil && t == reflect.TypeFor[prefect.StateType]() {
-		enumType = "enum"
-		for _, s := range prefect.StateTypes() {
-			enum = append(enum, string(s))
-		}
+	if enum == nil {
+		enum, enumType = valuesOf(t), "enum"
 	}
 	if enum != nil {
 		return enumCodec(enum, enumType)
@@ -120,12 +118,30 @@ func stringCodec(t reflect.Type, o options) codec {
 		switch {
 		case !whole:
 			d.fail("string_unicode", "Input should be a valid string, unable to parse raw data as a unicode string", raw, nil)
+		case o.maxLength > 0 && utf8.RuneCountInString(s) > o.maxLength:
+			d.fail("string_too_long", "String should have at most "+strconv.Itoa(o.maxLength)+" characters", raw, map[string]any{"max_length": o.maxLength})
 		case o.pattern && (s == "" || strings.ContainsAny(s, "/%&><")):
 			d.fail("string_pattern_mismatch", "String should match pattern '"+namePattern+"'", raw, map[string]any{"pattern": namePattern})
 		default:
 			v.SetString(s)
 		}
 	}
+}
+
+// valuesOf returns the values of the vocabulary's closed string types, nil for
+// any other type.
+func valuesOf(t reflect.Type) []string {
+	switch t {
+	case reflect.TypeFor[prefect.StateType]():
+		var values []string
+		for _, s := range prefect.StateTypes() {
+			values = append(values, string(s))
+		}
+		return values
+	case reflect.TypeFor[prefect.Operator]():
+		return []string{string(prefect.And), string(prefect.Or)}
+	}
+	return nil
 }
 
 const namePattern = "^[^/%&><]+$"

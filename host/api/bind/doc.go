@@ -11,6 +11,7 @@
 //	enum=A|B     the values of a string
 //	literal=A|B  the same, reported as pydantic's Literal
 //	pattern=name a string that holds none of / % & > <
+//	max_length=9 the most characters of a string
 //	object       a json.RawMessage that must be a JSON object
 //	set          a list without doubles, reported as a set
 //	closed       the struct and all below it refuse unknown fields and allow null for lists

@@ -20,6 +20,7 @@ type options struct {
 	enum                                []string
 	enumType                            string
 	pattern                             bool
+	maxLength                           int // characters, 0 is any
 }
 
 func parseOptions(tag string) (o options) {
@@ -38,6 +39,10 @@ func parseOptions(tag string) (o options) {
 			o.closed = true
 		case "pattern":
 			o.pattern = true
+		case "max_length":
+			if n := bound(value); n != nil {
+				o.maxLength = int(*n)
+			}
 		case "ge":
 			o.ge = bound(value)
 		case "le":
