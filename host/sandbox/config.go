@@ -3,6 +3,8 @@ package sandbox
 import (
 	"log/slog"
 	"time"
+
+	"github.com/interlock-run/interlock/host/sandbox/wasm"
 )
 
 // Config is what a [Runtime] is made of. The zero value works: it compiles in
@@ -25,6 +27,7 @@ type Limits struct {
 	Concurrency int           // calls of one module at the same time, more wait; default 16
 	Deadline    time.Duration // wall clock of one call, waiting for an instance included; default 1 s
 	Fuel        uint64        // work of one call in units; default 10 million
+	Caps        wasm.Caps     // what a module may contain; MemoryPages stands above
 }
 
 const (

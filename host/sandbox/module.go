@@ -49,8 +49,11 @@ type Result struct {
 }
 
 // newModule does all of a Load: it leaves nothing behind when it fails.
-func newModule(ctx context.Context, r *Runtime, digest string, wasm []byte) (*Module, error) {
-	code, err := r.compile(ctx, wasm)
+func newModule(ctx context.Context, r *Runtime, digest string, bytes []byte) (*Module, error) {
+	if _, err := r.limits.admit(bytes); err != nil {
+		return nil, err
+	}
+	code, err := r.compile(ctx, bytes)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,219 @@
+package wasm
+
+// frame is a block that is open.
+type frame struct {
+	op          Op
+	params      []ValueType
+	results     []ValueType
+	height      int // of the operands below the block
+	unreachable bool
+}
+
+// label gives the types that a branch to the frame wants.
+func (f *frame) label() []ValueType {
+	if f.op == OpLoop {
+		return f.params
+	}
+	return f.results
+}
+
+// validator checks function bodies by the specification's algorithm. Its slices
+// are used again for each body.
+type validator struct {
+	*decoder
+	fn       *FuncType
+	locals   []ValueType
+	operands []ValueType
+	frames   []frame
+	out      *Body
+	bulk     int
+	at       int // offset of the instruction
+}
+
+// body checks one function's locals and instructions.
+func (v *validator) body(fn *FuncType, out *Body) {
+	v.fn, v.out, v.bulk = fn, out, 0
+	v.operands, v.frames = v.operands[:0], v.frames[:0]
+	v.readLocals()
+	out.Code = v.pos
+	v.push(OpBlock, nil, fn.Results)
+	for len(v.frames) > 0 && v.err == nil {
+		in := v.instr()
+		if v.err != nil {
+			return
+		}
+		v.at = in.Start
+		v.check(&in)
+		if n := len(v.operands); n > out.MaxHeight {
+			out.MaxHeight = n
+		}
+	}
+	variables := len(v.locals) + 1
+	if v.work += variables * out.Blocks; v.err == nil && v.work > v.caps.JoinWork {
+		v.fail(out.Start, "variables times blocks come to %d in all functions, the limit is %d", v.work, v.caps.JoinWork)
+	}
+}
+
+func (v *validator) readLocals() {
+	v.locals = append(v.locals[:0], v.fn.Params...)
+	for n := v.count("groups of locals", v.caps.Locals, 2); n > 0 && v.err == nil; n-- {
+		at := v.pos
+		k := v.u32()
+		t := v.valueType()
+		if int64(k)+int64(v.out.Locals) > int64(v.caps.Locals) {
+			v.fail(at, "more than %d locals", v.caps.Locals)
+			return
+		}
+		v.out.Locals += int(k)
+		v.out.Wide = v.out.Wide || t == V128
+		for range k {
+			v.locals = append(v.locals, t)
+		}
+	}
+}
+
+func (v *validator) bad(format string, args ...any) { v.fail(v.at, format, args...) }
+
+func (v *validator) put(t ValueType) {
+	v.operands = append(v.operands, t)
+	if t == V128 {
+		v.out.Wide = true
+	}
+}
+
+func (v *validator) putAll(types []ValueType) {
+	for _, t := range types {
+		v.put(t)
+	}
+}
+
+// pop takes any operand.
+func (v *validator) pop() ValueType {
+	f := &v.frames[len(v.frames)-1]
+	if len(v.operands) == f.height {
+		if !f.unreachable {
+			v.bad("an operand is missing")
+		}
+		return Unknown
+	}
+	t := v.operands[len(v.operands)-1]
+	v.operands = v.operands[:len(v.operands)-1]
+	return t
+}
+
+// want takes an operand of a type.
+func (v *validator) want(t ValueType) ValueType {
+	got := v.pop()
+	if v.err == nil && got != t && got != Unknown && t != Unknown {
+		v.bad("an operand is %s, want %s", got, t)
+	}
+	return got
+}
+
+func (v *validator) wantAll(types []ValueType) {
+	for k := len(types) - 1; k >= 0 && v.err == nil; k-- {
+		v.want(types[k])
+	}
+}
+
+// push opens a block, whose parameters are on the stack.
+func (v *validator) push(op Op, params, results []ValueType) {
+	if len(v.frames) > v.caps.Nesting {
+		v.bad("blocks within blocks %d deep, the limit is %d", len(v.frames), v.caps.Nesting)
+		return
+	}
+	v.out.Blocks++
+	v.frames = append(v.frames, frame{op: op, params: params, results: results, height: len(v.operands)})
+	v.putAll(params)
+}
+
+// close takes a block's results and leaves it.
+func (v *validator) close() frame {
+	f := v.frames[len(v.frames)-1]
+	v.wantAll(f.results)
+	if v.err == nil && len(v.operands) != f.height {
+		v.bad("%d operands are left over at the end of a block", len(v.operands)-f.height)
+	}
+	v.frames = v.frames[:len(v.frames)-1]
+	return f
+}
+
+// dead says that the rest of the block is not reached.
+func (v *validator) dead() {
+	f := &v.frames[len(v.frames)-1]
+	v.operands = v.operands[:f.height]
+	f.unreachable = true
+}
+
+func (v *validator) label(n uint32) *frame {
+	if int64(n) >= int64(len(v.frames)) {
+		v.bad("a branch out of %d blocks, there are %d", n, len(v.frames))
+		return &frame{}
+	}
+	return &v.frames[len(v.frames)-1-int(n)]
+}
+
+func (v *validator) inRange(what string, k uint32, n int) bool {
+	if int64(k) >= int64(n) {
+		v.bad("%s %d of %d", what, k, n)
+		return false
+	}
+	return true
+}
+
+// letter gives the value type that a letter of a shape stands for.
+func letter(c byte) ValueType {
+	switch c {
+	case 'i':
+		return I32
+	case 'I':
+		return I64
+	case 'f':
+		return F32
+	case 'F':
+		return F64
+	default:
+		return V128
+	}
+}
+
+// checkShape checks an instruction that is no more than its shape.
+func (v *validator) checkShape(o Op) {
+	s := shapeOf(o)
+	if s.align > 0 && len(v.m.Memories) == 0 {
+		v.bad("a memory access without a memory")
+	}
+	for k := len(s.params) - 1; k >= 0; k-- {
+		v.want(letter(s.params[k]))
+	}
+	for k := range len(s.results) {
+		v.put(letter(s.results[k]))
+	}
+}
+
+func (v *validator) blockTypes(b BlockType) (params, results []ValueType) {
+	switch {
+	case b.Index >= 0:
+		if !v.inRange("type", uint32(b.Index), len(v.m.Types)) {
+			return nil, nil
+		}
+		t := &v.m.Types[b.Index]
+		return t.Params, t.Results
+	case b.Value != Unknown:
+		return nil, single(b.Value)
+	default:
+		return nil, nil
+	}
+}
+
+// singles holds each value type, so that one can be a slice without a new one.
+var singles = [...]ValueType{I32, I64, F32, F64, V128, FuncRef, ExternRef}
+
+func single(t ValueType) []ValueType {
+	for k := range singles {
+		if singles[k] == t {
+			return singles[k : k+1]
+		}
+	}
+	return nil
+}
