@@ -120,3 +120,28 @@ func appendTaskRunPolicy(b []byte, p *prefect.TaskRunPolicy) []byte {
 	}
 	return append(b, '}')
 }
+
+// taskRunPageEncoder returns the function that appends the schema
+// TaskRunResponse, the smaller form that pages of task runs have.
+func taskRunPageEncoder(now prefect.Time) func([]byte, *prefect.TaskRun) []byte {
+	return func(b []byte, r *prefect.TaskRun) []byte {
+		b = appendUUID(append(b, `{"id":`...), r.ID)
+		b = appendTime(append(b, `,"created":`...), r.Created)
+		b = appendTime(append(b, `,"updated":`...), r.Updated)
+		b = appendString(append(b, `,"name":`...), r.Name)
+		b = appendString(append(b, `,"task_key":`...), r.TaskKey)
+		b = appendStringPtr(append(b, `,"task_version":`...), r.TaskVersion)
+		b = appendUUIDPtr(append(b, `,"flow_run_id":`...), r.FlowRunID)
+		b = appendTaskRunPolicy(append(b, `,"empirical_policy":`...), &r.Policy)
+		b = appendStrings(append(b, `,"tags":`...), r.Tags)
+		b = appendRaw(append(b, `,"task_inputs":`...), r.TaskInputs, "{}")
+		b = appendUUIDPtr(append(b, `,"state_id":`...), r.StateID)
+		b = appendTimePtr(append(b, `,"start_time":`...), r.StartTime)
+		b = appendTimePtr(append(b, `,"end_time":`...), r.EndTime)
+		b = appendSeconds(append(b, `,"total_run_time":`...), r.TotalRunTime)
+		b = appendSeconds(append(b, `,"estimated_run_time":`...), r.EstimatedRunTime(now))
+		b = appendSeconds(append(b, `,"estimated_start_time_delta":`...), r.EstimatedStartTimeDelta(now))
+		b = appendState(append(b, `,"state":`...), r.State)
+		return append(b, '}')
+	}
+}

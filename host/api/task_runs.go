@@ -235,5 +235,5 @@ func (s *server) paginateTaskRuns(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	return paginated(s, w, r, page, n, runs, taskRunEncoder(s.Now()))
+	return paginated(s, w, r, page, n, runs, taskRunPageEncoder(s.Now()))
 }

@@ -1,0 +1,74 @@
+package api
+
+// notServed lists the operations of the reference that this server does not
+// answer yet. What gets served must be taken out of it.
+func notServed() []string {
+	return []string{
+		"PUT /admin/storage",
+
+		"POST /artifacts", "POST /artifacts/count", "POST /artifacts/filter", "POST /artifacts/latest/count", "POST /artifacts/latest/filter",
+		"DELETE /artifacts/{id}", "GET /artifacts/{id}", "PATCH /artifacts/{id}", "GET /artifacts/{key}/latest",
+
+		"POST /automations", "POST /automations/count", "POST /automations/filter", "DELETE /automations/owned-by/{resource_id}",
+		"GET /automations/related-to/{resource_id}", "POST /automations/templates/validate", "DELETE /automations/{id}", "GET /automations/{id}",
+		"PATCH /automations/{id}", "PUT /automations/{id}",
+
+		"GET /block_capabilities",
+
+		"POST /block_documents", "POST /block_documents/count", "POST /block_documents/filter", "DELETE /block_documents/{id}",
+		"GET /block_documents/{id}", "PATCH /block_documents/{id}",
+
+		"POST /block_schemas", "GET /block_schemas/checksum/{checksum}", "POST /block_schemas/filter", "DELETE /block_schemas/{id}",
+		"GET /block_schemas/{id}",
+
+		"POST /block_types", "POST /block_types/filter", "POST /block_types/install_system_block_types", "GET /block_types/slug/{slug}",
+		"GET /block_types/slug/{slug}/block_documents", "GET /block_types/slug/{slug}/block_documents/name/{block_document_name}",
+		"DELETE /block_types/{id}", "GET /block_types/{id}", "PATCH /block_types/{id}",
+
+		"GET /collections/views/{view}",
+
+		"POST /concurrency_limits", "POST /concurrency_limits/decrement", "POST /concurrency_limits/filter", "POST /concurrency_limits/increment",
+		"DELETE /concurrency_limits/tag/{tag}", "GET /concurrency_limits/tag/{tag}", "POST /concurrency_limits/tag/{tag}/reset",
+		"DELETE /concurrency_limits/{id}", "GET /concurrency_limits/{id}",
+
+		"POST /deployments", "POST /deployments/bulk_delete", "POST /deployments/count", "POST /deployments/filter",
+		"POST /deployments/get_scheduled_flow_runs", "GET /deployments/name/{flow_name}/{deployment_name}", "POST /deployments/paginate",
+		"DELETE /deployments/{id}", "GET /deployments/{id}", "PATCH /deployments/{id}", "POST /deployments/{id}/create_flow_run",
+		"POST /deployments/{id}/create_flow_run/bulk", "POST /deployments/{id}/pause_deployment", "POST /deployments/{id}/resume_deployment",
+		"POST /deployments/{id}/schedule", "GET /deployments/{id}/schedules", "POST /deployments/{id}/schedules",
+		"DELETE /deployments/{id}/schedules/{schedule_id}", "PATCH /deployments/{id}/schedules/{schedule_id}", "GET /deployments/{id}/work_queue_check",
+
+		"POST /events", "POST /events/count-by/{countable}", "POST /events/filter", "GET /events/filter/next",
+
+		"POST /flow_runs/history", "GET /flow_runs/{id}/graph", "GET /flow_runs/{id}/graph-v2",
+
+		"PUT /saved_searches", "POST /saved_searches/filter", "DELETE /saved_searches/{id}", "GET /saved_searches/{id}",
+
+		"POST /task_runs/history",
+
+		"POST /task_workers/filter",
+
+		"POST /templates/validate",
+
+		"POST /ui/flow_runs/count-task-runs", "POST /ui/flow_runs/history", "POST /ui/flows/count-deployments", "POST /ui/flows/next-runs",
+		"POST /ui/schemas/validate", "POST /ui/task_runs/count", "POST /ui/task_runs/dashboard/counts", "GET /ui/task_runs/{id}",
+
+		"POST /v2/concurrency_limits", "POST /v2/concurrency_limits/decrement", "POST /v2/concurrency_limits/decrement-with-lease",
+		"POST /v2/concurrency_limits/filter", "POST /v2/concurrency_limits/increment", "POST /v2/concurrency_limits/increment-with-lease",
+		"POST /v2/concurrency_limits/leases/{lease_id}/renew", "DELETE /v2/concurrency_limits/{id_or_name}", "GET /v2/concurrency_limits/{id_or_name}",
+		"PATCH /v2/concurrency_limits/{id_or_name}",
+
+		"POST /variables", "POST /variables/count", "POST /variables/filter", "DELETE /variables/name/{name}", "GET /variables/name/{name}",
+		"PATCH /variables/name/{name}", "DELETE /variables/{id}", "GET /variables/{id}", "PATCH /variables/{id}",
+
+		"POST /work_pools", "POST /work_pools/count", "POST /work_pools/filter", "DELETE /work_pools/{name}", "GET /work_pools/{name}",
+		"PATCH /work_pools/{name}", "POST /work_pools/{name}/concurrency_status", "POST /work_pools/{name}/get_scheduled_flow_runs",
+		"POST /work_pools/{work_pool_name}/queues", "POST /work_pools/{work_pool_name}/queues/filter", "DELETE /work_pools/{work_pool_name}/queues/{name}",
+		"GET /work_pools/{work_pool_name}/queues/{name}", "PATCH /work_pools/{work_pool_name}/queues/{name}",
+		"POST /work_pools/{work_pool_name}/workers/filter", "POST /work_pools/{work_pool_name}/workers/heartbeat",
+		"DELETE /work_pools/{work_pool_name}/workers/{name}",
+
+		"POST /work_queues", "POST /work_queues/filter", "GET /work_queues/name/{name}", "DELETE /work_queues/{id}", "GET /work_queues/{id}",
+		"PATCH /work_queues/{id}", "POST /work_queues/{id}/concurrency_status", "POST /work_queues/{id}/get_runs", "GET /work_queues/{id}/status",
+	}
+}
