@@ -118,10 +118,18 @@ func requestBodies() map[string]any {
 	}
 }
 
-// TestOperationsAgainstReference has each operation of the reference either
-// routed or in the list of those that are not served.
-func TestOperationsAgainstReference(t *testing.T) {
+// TestContract compares what is served with the reference's OpenAPI document.
+func TestContract(t *testing.T) {
 	d := readDocument(t)
+	t.Run("operations", func(t *testing.T) { testOperations(t, d) })
+	t.Run("requests", func(t *testing.T) { testRequests(t, d) })
+	t.Run("replies", func(t *testing.T) { testReplies(t, d) })
+}
+
+// testOperations has each operation of the reference either
+// routed or in the list of those that are not served.
+func testOperations(t *testing.T, d *document) {
+	t.Helper()
 	var routed []string
 	for _, rt := range (&server{}).routes() {
 		if !strings.HasPrefix(rt.pattern, "/interlock/") {
@@ -145,10 +153,10 @@ func TestOperationsAgainstReference(t *testing.T) {
 	}
 }
 
-// TestRequestsAgainstReference compares the structs of our bodies with the
+// testRequests compares the structs of our bodies with the
 // schemas: names, what is required, types, null, bounds and values.
-func TestRequestsAgainstReference(t *testing.T) {
-	d := readDocument(t)
+func testRequests(t *testing.T, d *document) {
+	t.Helper()
 	bodies, compared := requestBodies(), 0
 	for path, methods := range d.Paths {
 		for method, op := range methods {
@@ -379,10 +387,10 @@ func fill(v reflect.Value) {
 	}
 }
 
-// TestRepliesAgainstReference asks our operations and compares the fields of
+// testReplies asks our operations and compares the fields of
 // their replies with the schemas.
-func TestRepliesAgainstReference(t *testing.T) {
-	d := readDocument(t)
+func testReplies(t *testing.T, d *document) {
+	t.Helper()
 	compared := 0
 	for path, methods := range d.Paths {
 		for method, op := range methods {
