@@ -26,6 +26,7 @@ type Config struct {
 	Store        Store
 	Orchestrator Orchestrator
 	Registry     Registry // nil: /api/interlock answers 404
+	Events       Events   // nil: /api/events answers 404
 
 	Logger *slog.Logger                     // default: slog.Default()
 	Now    func() prefect.Time              // default: the machine's clock

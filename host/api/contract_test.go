@@ -115,6 +115,7 @@ func requestBodies() map[string]any {
 		"POST /task_runs":                   taskRunCreate{}, "PATCH /task_runs/{id}": taskRunUpdate{}, "POST /task_runs/filter": filterTaskRuns{},
 		"POST /task_runs/count": countTaskRuns{}, "POST /task_runs/paginate": paginateTaskRuns{}, "POST /task_runs/{id}/set_state": setState{},
 		"POST /logs": []logCreate{}, "POST /logs/filter": filterLogs{},
+		"POST /events": rawList{}, "POST /events/filter": filterEvents{},
 	}
 }
 
@@ -207,7 +208,7 @@ func (c *comparison) compare(path string, s *schema, t reflect.Type, rules field
 	if t.Kind() == reflect.Struct && strings.HasPrefix(t.Name(), "Optional[") {
 		t = t.Field(1).Type
 	}
-	custom := slices.Contains([]string{"labels", "runName", "taskInputs", "retryDelay"}, t.Name())
+	custom := slices.Contains([]string{"labels", "runName", "taskInputs", "retryDelay", "rawList", "eventFilter"}, t.Name())
 	raw := t == reflect.TypeFor[json.RawMessage]()
 	accepts := t.Kind() == reflect.Pointer || rules.has("null") || (raw && !rules.has("object")) || (rules.closed && t.Kind() == reflect.Slice)
 	if !custom && nullable != accepts && !rules.has("embedded") {
@@ -429,13 +430,13 @@ func exchange(t *testing.T, method, path string) any {
 		key = in.Key
 	}
 	body := map[string]string{
-		"POST /flows": `{"name":"n"}`, "POST /logs": `[]`, "POST /flow_runs": `{"flow_id":"` + id + `"}`, "POST /task_runs": `{"task_key":"a","dynamic_key":"b"}`,
+		"POST /flows": `{"name":"n"}`, "POST /logs": `[]`, "POST /events": `[]`, "POST /flow_runs": `{"flow_id":"` + id + `"}`, "POST /task_runs": `{"task_key":"a","dynamic_key":"b"}`,
 		"POST /flow_runs/{id}/input": `{"key":"a","value":"b"}`, "POST /flow_runs/{id}/input/filter": `{"prefix":""}`,
 	}[method+" "+path]
 	if strings.HasSuffix(path, "set_state") {
 		body = `{"state":{"type":"RUNNING"}}`
 	}
-	query := map[string]string{"/flow_run_states": "?flow_run_id=" + flowRun.ID.String(), "/task_run_states": "?task_run_id=" + taskRun.ID.String(), "/csrf-token": "?client=c"}[path]
+	query := map[string]string{"/flow_run_states": "?flow_run_id=" + flowRun.ID.String(), "/task_run_states": "?task_run_id=" + taskRun.ID.String(), "/csrf-token": "?client=c", "/events/filter/next": "?page-token=a%3Db"}[path]
 	path = strings.NewReplacer("{id}", id, "{name}", flow.Name, "{key}", key).Replace(path) + query
 	w := r.do(method, path, body)
 	var v any

@@ -32,6 +32,9 @@ type fake struct {
 	policies  []*prefect.PolicyVersion
 	decisions []*prefect.Decision
 
+	events   []*prefect.Event
+	received string
+
 	asked     prefect.Filters
 	page      prefect.Page
 	logFilter *prefect.LogFilter
@@ -445,6 +448,28 @@ func (f *fake) Decisions(_ context.Context, filter prefect.DecisionFilter) ([]*p
 	return f.decisions, f.fail
 }
 
+// The events.
+
+func (f *fake) Receive(_ context.Context, list []byte) error {
+	f.received = string(list)
+	return f.fail
+}
+
+func (f *fake) FilterEvents(_ context.Context, filter json.RawMessage, limit int) (EventPage, error) {
+	if strings.Contains(string(filter), "bad") {
+		return EventPage{}, prefect.Errorf(prefect.Invalid, "bad filter")
+	}
+	f.received, f.page.Limit = string(filter), limit
+	return EventPage{Events: f.events, Total: 7, Next: "a=b"}, f.fail
+}
+
+func (f *fake) NextEvents(_ context.Context, token string) (EventPage, error) {
+	if token != "a=b" {
+		return EventPage{}, prefect.Errorf(prefect.Forbidden, "not a page token")
+	}
+	return EventPage{Total: 7}, f.fail
+}
+
 // testNow is the time of every test.
 var testNow = func() prefect.Time {
 	t, err := prefect.ParseTime("2026-11-23T18:00:00.123456Z")
@@ -464,7 +489,7 @@ type rig struct {
 func newRig(t *testing.T, change ...func(*Config)) *rig {
 	t.Helper()
 	f := &fake{states: map[uuid.UUID][]*prefect.State{}, tokens: map[string]string{}, config: map[string]json.RawMessage{}}
-	c := Config{Store: f, Orchestrator: f, Registry: f, Now: func() prefect.Time { return testNow },
+	c := Config{Store: f, Orchestrator: f, Registry: f, Events: f, Now: func() prefect.Time { return testNow },
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Version: "test"}
 	for _, fn := range change {
 		fn(&c)

@@ -38,7 +38,7 @@ func notServed() []string {
 		"POST /deployments/{id}/schedule", "GET /deployments/{id}/schedules", "POST /deployments/{id}/schedules",
 		"DELETE /deployments/{id}/schedules/{schedule_id}", "PATCH /deployments/{id}/schedules/{schedule_id}", "GET /deployments/{id}/work_queue_check",
 
-		"POST /events", "POST /events/count-by/{countable}", "POST /events/filter", "GET /events/filter/next",
+		"POST /events/count-by/{countable}",
 
 		"POST /flow_runs/history", "GET /flow_runs/{id}/graph", "GET /flow_runs/{id}/graph-v2",
 

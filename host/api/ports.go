@@ -168,3 +168,23 @@ type Readmitter interface {
 	// Readmit returns NotFound for an unknown digest.
 	Readmit(ctx context.Context, digest string) error
 }
+
+// Events takes events in and answers queries for stored ones.
+type Events interface {
+	// Receive stores events, the elements of a JSON list: all, or none if one is
+	// refused. Errors: Invalid with Fields under "body", TooLarge, Unavailable.
+	Receive(ctx context.Context, list []byte) error
+	// FilterEvents returns the first page of what a filter includes: the JSON of
+	// the schema EventFilter, nil for all. Errors: Invalid.
+	FilterEvents(ctx context.Context, filter json.RawMessage, limit int) (EventPage, error)
+	// NextEvents returns the page that Next of the one before names. Errors:
+	// Forbidden for a token that is none.
+	NextEvents(ctx context.Context, token string) (EventPage, error)
+}
+
+// EventPage is one page of a query's answer.
+type EventPage struct {
+	Events []*prefect.Event
+	Total  int    // on all pages
+	Next   string // "" on the last page
+}

@@ -78,6 +78,10 @@ func (s *server) routes() []route {
 		{"POST", "/logs", s.createLogs, false},
 		{"POST", "/logs/filter", s.filterLogs, false},
 
+		{"POST", "/events", s.createEvents, false},
+		{"POST", "/events/filter", s.filterEvents, false},
+		{"GET", "/events/filter/next", s.nextEvents, false},
+
 		{"POST", "/interlock/modules", s.addModule, true},
 		{"GET", "/interlock/modules", s.listModules, true},
 		{"GET", "/interlock/modules/{digest}", s.readModule, true},
