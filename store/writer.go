@@ -165,18 +165,23 @@ func (w *writer) transaction(units []*unit) error {
 		return err
 	}
 	if err := w.runUnits(units); err != nil {
-		w.exec("ROLLBACK") // fails when the transaction is gone already
+		w.rollback()
 		return err
 	}
 	if len(units) == 1 && units[0].err != nil {
-		return w.exec("ROLLBACK")
+		w.rollback()
+		return nil
 	}
 	if err := w.exec("COMMIT"); err != nil {
-		w.exec("ROLLBACK")
+		w.rollback()
 		return err
 	}
 	return nil
 }
+
+// rollback ends the transaction; SQLite has done so by itself after some errors,
+// a full disk for one, and then there is nothing to report.
+func (w *writer) rollback() { _ = w.exec("ROLLBACK") }
 
 func (w *writer) runUnits(units []*unit) error {
 	alone := len(units) == 1

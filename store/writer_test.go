@@ -1,0 +1,251 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/interlock-run/interlock/host/prefect"
+)
+
+func openTemp(t *testing.T) (*DB, string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "w.db")
+	return openAt(t, path), path
+}
+
+func openAt(t *testing.T, path string) *DB {
+	t.Helper()
+	db, err := Open(context.Background(), "sqlite+aiosqlite:///"+path, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+func put(ctx context.Context, t *tx, key string) error {
+	_, err := t.ExecContext(ctx, "INSERT INTO interlock_meta (key, value) VALUES (?, 'v')", key)
+	return err
+}
+
+// keys returns the test's keys that are stored.
+func keys(t *testing.T, db *DB) map[string]bool {
+	t.Helper()
+	found := map[string]bool{}
+	err := db.read(context.Background(), func(q querier) error {
+		rows, err := q.QueryContext(context.Background(), "SELECT key FROM interlock_meta WHERE value = 'v'")
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var k string
+			if err := rows.Scan(&k); err != nil {
+				return err
+			}
+			found[k] = true
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// holdWriter keeps the writer busy until release is called, so that what is
+// written meanwhile forms one group.
+func holdWriter(db *DB) (release func()) {
+	started, hold := make(chan struct{}), make(chan struct{})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = db.write(context.Background(), func(*tx) error { close(started); <-hold; return nil })
+	}()
+	<-started
+	return func() { close(hold); <-ended }
+}
+
+func TestUnitsOfAGroupStandOrFallAlone(t *testing.T) {
+	ctx := context.Background()
+	db, path := openTemp(t)
+	release := holdWriter(db)
+	boom := errors.New("boom")
+	units := map[string]func(*tx) error{
+		"good-1": func(x *tx) error { return put(ctx, x, "good-1") },
+		"fails":  func(x *tx) error { return errors.Join(put(ctx, x, "fails"), boom) },
+		"twice":  func(x *tx) error { return errors.Join(put(ctx, x, "twice"), put(ctx, x, "twice")) },
+		"panics": func(x *tx) error { _ = put(ctx, x, "panics"); panic("outside data") },
+		"good-2": func(x *tx) error { return put(ctx, x, "good-2") },
+	}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	got := map[string]error{}
+	for name, fn := range units {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			err := db.write(ctx, fn)
+			mu.Lock()
+			got[name] = err
+			mu.Unlock()
+		}()
+	}
+	for len(db.writer.queue) < len(units) {
+		time.Sleep(time.Millisecond) // until all are queued behind the held one
+	}
+	release()
+	wg.Wait()
+	if got["good-1"] != nil || got["good-2"] != nil {
+		t.Errorf("good units failed: %v, %v", got["good-1"], got["good-2"])
+	}
+	if !errors.Is(got["fails"], boom) {
+		t.Errorf("a unit's own error became %v", got["fails"])
+	}
+	if prefect.CodeOf(got["twice"]) != prefect.Conflict {
+		t.Errorf("a broken constraint became %v", got["twice"])
+	}
+	if got["panics"] == nil {
+		t.Error("a panic was no error")
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if found := keys(t, openAt(t, path)); fmt.Sprint(found) != "map[good-1:true good-2:true]" {
+		t.Errorf("after reopening: %v", found)
+	}
+}
+
+func TestCloseRunsWhatIsQueued(t *testing.T) {
+	db, path := openTemp(t)
+	release := holdWriter(db)
+	const n = 50
+	errs := make(chan error, n)
+	for i := range n {
+		go func() {
+			errs <- db.write(context.Background(), func(x *tx) error { return put(context.Background(), x, fmt.Sprint(i)) })
+		}()
+	}
+	for len(db.writer.queue) < n {
+		time.Sleep(time.Millisecond) // until all are queued
+	}
+	closed := make(chan error)
+	go func() { closed <- db.Close() }()
+	release()
+	if err := <-closed; err != nil {
+		t.Fatal(err)
+	}
+	for range n {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	if err := db.write(context.Background(), func(*tx) error { return nil }); prefect.CodeOf(err) != prefect.Unavailable {
+		t.Errorf("a write after Close: %v", err)
+	}
+	if found := keys(t, openAt(t, path)); len(found) != n {
+		t.Errorf("%d of %d units are stored", len(found), n)
+	}
+}
+
+func TestAUnitWhoseCallerIsGoneIsDropped(t *testing.T) {
+	db, _ := openTemp(t)
+	release := holdWriter(db)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- db.write(ctx, func(x *tx) error { return put(ctx, x, "late") }) }()
+	for len(db.writer.queue) < 1 {
+		time.Sleep(time.Millisecond) // until it is queued
+	}
+	cancel()
+	release()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("error is %v", err)
+	}
+	if found := keys(t, db); len(found) != 0 {
+		t.Errorf("it was written: %v", found)
+	}
+}
+
+func TestAnotherProgramsLockIsWaitedFor(t *testing.T) {
+	ctx := context.Background()
+	db, path := openTemp(t)
+	other, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	conn, err := other.Conn(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		t.Fatal(err)
+	}
+	written := make(chan error)
+	go func() { written <- db.write(ctx, func(x *tx) error { return put(ctx, x, "k") }) }()
+	if found := keys(t, db); len(found) != 0 { // readers do not wait
+		t.Errorf("found %v", found)
+	}
+	if _, err := conn.ExecContext(ctx, "COMMIT"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-written; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAFullDiskIsToldAndNothingIsAcknowledged(t *testing.T) {
+	ctx := context.Background()
+	db, _ := openTemp(t)
+	var pages int
+	if err := db.write(ctx, func(x *tx) error {
+		return x.QueryRowContext(ctx, "PRAGMA page_count").Scan(&pages)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.write(ctx, func(x *tx) error {
+		_, err := x.ExecContext(ctx, fmt.Sprintf("PRAGMA max_page_count = %d", pages+2))
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	release := holdWriter(db)
+	big := make([]byte, 1<<20)
+	failed, small := make(chan error), make(chan error)
+	go func() {
+		failed <- db.write(ctx, func(x *tx) error {
+			_, err := x.ExecContext(ctx, "INSERT INTO interlock_meta (key, value) VALUES ('big', ?)", string(big))
+			return err
+		})
+	}()
+	go func() { small <- db.write(ctx, func(x *tx) error { return put(ctx, x, "small") }) }()
+	for len(db.writer.queue) < 2 {
+		time.Sleep(time.Millisecond) // until both are queued
+	}
+	release()
+	if err := <-failed; prefect.CodeOf(err) != prefect.Unavailable {
+		t.Errorf("the big unit: %v", err)
+	}
+	if err := <-small; err != nil {
+		t.Errorf("the small unit of the same group: %v", err)
+	}
+	if !keys(t, db)["small"] {
+		t.Error("the small unit was acknowledged and is not there")
+	}
+}
+
+func TestASecondServerOnAFileIsRefused(t *testing.T) {
+	_, path := openTemp(t)
+	_, err := Open(context.Background(), "sqlite:///"+path, Options{})
+	if prefect.CodeOf(err) != prefect.Conflict {
+		t.Errorf("error is %v", err)
+	}
+}
