@@ -21,7 +21,20 @@ var _ orchestrate.Store = (*DB)(nil)
 // c carry their final stamps afterwards: updated, and a timestamp that no other
 // state of the run has. Errors: orchestrate.ErrLostRace, NotFound, Conflict.
 func (db *DB) Commit(ctx context.Context, c *orchestrate.Commit) error {
-	return db.write(ctx, func(tx *tx) error { return commit(ctx, tx, c) })
+	err := db.write(ctx, func(tx *tx) error { return commit(ctx, tx, c) })
+	if prefect.CodeOf(err) != prefect.Conflict || c.Create {
+		return err
+	}
+	// A state refers to its run, so a run that is gone shows as a broken reference.
+	run := runOf(c)
+	var n int
+	gone := db.read(ctx, func(q querier) error {
+		return q.QueryRowContext(ctx, "SELECT count(*) FROM "+run.run+" WHERE id = ?", db.d.arg(run.id)).Scan(&n)
+	})
+	if gone == nil && n == 0 {
+		return named(errNoRow, run.run, run.id)
+	}
+	return err
 }
 
 func commit(ctx context.Context, tx *tx, c *orchestrate.Commit) error {
@@ -137,7 +150,7 @@ func writeState(ctx context.Context, tx *tx, c *orchestrate.Commit, run committe
 			"id, created, updated, "+run.runID+", type, timestamp, name, message, state_details, result_artifact_id")+" ON CONFLICT DO NOTHING",
 			tx.d.args(s.ID, now, now, run.id, s.Type, s.Timestamp, s.Name, s.Message, details, artifactID)...))
 		if err != nil {
-			return wrapf(lostOr(ctx, tx, c, run, err), "insert state")
+			return wrapf(err, "insert state")
 		}
 		if n > 0 {
 			return updateRun(ctx, tx, c, run, now)
@@ -147,20 +160,6 @@ func writeState(ctx context.Context, tx *tx, c *orchestrate.Commit, run committe
 		}
 	}
 }
-
-// lostOr returns what else is wrong when a state cannot be inserted: a run that
-// is gone, which is a broken reference to the database.
-func lostOr(ctx context.Context, tx *tx, c *orchestrate.Commit, run committed, err error) error {
-	if tx.d.postgres || c.Create {
-		return err
-	}
-	if errors.Is(checkRun(ctx, tx, c, run), errNoRow) {
-		return notFound(run)
-	}
-	return err
-}
-
-func notFound(run committed) error { return named(errNoRow, run.run, run.id) }
 
 // nextTimestamp moves the state, which was not inserted, one microsecond on, with
 // the columns of the run that are this state's time and no older one's.
@@ -249,7 +248,7 @@ func updateRun(ctx context.Context, tx *tx, c *orchestrate.Commit, run committed
 	}
 	if n == 0 {
 		if err := checkRun(ctx, tx, c, run); errors.Is(err, errNoRow) {
-			return notFound(run)
+			return named(errNoRow, run.run, run.id)
 		}
 		return orchestrate.ErrLostRace
 	}

@@ -1,0 +1,127 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/google/uuid"
+
+	"github.com/interlock-run/interlock/host/prefect"
+)
+
+const eventColumns = "id, occurred, event, resource, related, payload, follows, received"
+
+// WriteEvents stores events with their resources, all or none. An event whose id
+// is stored already is left out with its resources.
+func (db *DB) WriteEvents(ctx context.Context, events []*prefect.Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	return db.write(ctx, func(tx *tx) error {
+		for _, e := range events {
+			if err := insertEvent(ctx, tx, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func insertEvent(ctx context.Context, tx *tx, e *prefect.Event) error {
+	resource, err := marshal(e.Resource)
+	if err != nil {
+		return err
+	}
+	related := json.RawMessage("[]")
+	if len(e.Related) > 0 {
+		if related, err = marshal(e.Related); err != nil {
+			return err
+		}
+	}
+	now := tx.now()
+	n, err := affected(tx.ExecContext(ctx, insertInto("events",
+		"id, created, updated, occurred, event, resource_id, resource, related_resource_ids, related, payload, received, recorded, follows")+
+		" ON CONFLICT (id) DO NOTHING",
+		tx.d.args(e.ID, now, now, e.Occurred, e.Event, e.Resource.ID(), resource, e.RelatedIDs(), related, object(e.Payload),
+			e.Received, now, e.Follows)...))
+	if err != nil || n == 0 {
+		return wrapf(err, "insert event")
+	}
+	return insertEventResources(ctx, tx, e, now)
+}
+
+func insertEventResources(ctx context.Context, tx *tx, e *prefect.Event, now prefect.Time) error {
+	args := make([]any, 0, 8*(1+len(e.Related)))
+	add := func(r prefect.Resource, role string) error {
+		rest, err := marshal(r.Without(prefect.LabelID, prefect.LabelRole))
+		if err != nil {
+			return err
+		}
+		// The column holds JSON that is not null, also without any label.
+		args = append(args, tx.d.args(uuid.New(), now, now, e.Occurred, r.ID(), role, object(rest), e.ID)...)
+		return nil
+	}
+	if err := add(e.Resource, ""); err != nil {
+		return err
+	}
+	for _, r := range e.Related {
+		if err := add(r, r.Role()); err != nil {
+			return err
+		}
+	}
+	_, err := tx.ExecContext(ctx, "INSERT INTO event_resources (id, created, updated, occurred, resource_id, resource_role, resource, event_id) VALUES "+
+		rowsOf(1+len(e.Related), "(?, ?, ?, ?, ?, ?, ?, ?)"), args...)
+	return wrapf(err, "insert resources of event")
+}
+
+func scanEvent(row scanner) (*prefect.Event, error) {
+	e := &prefect.Event{Related: []prefect.Resource{}}
+	var resource, related json.RawMessage
+	if err := row.Scan(into(&e.ID), into(&e.Occurred), &e.Event, into(&resource), into(&related), into(&e.Payload), into(&e.Follows), into(&e.Received)); err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(resource, &e.Resource); err != nil {
+		return nil, err
+	}
+	if len(related) == 0 {
+		return e, nil
+	}
+	return e, json.Unmarshal(related, &e.Related)
+}
+
+// ReadRelatedRows returns the rows that keys name, without those that are gone,
+// and the work pools of the work queues among them.
+func (db *DB) ReadRelatedRows(ctx context.Context, keys prefect.RelatedKeys) (rows []prefect.RelatedRow, err error) {
+	scan := func(row scanner) (r prefect.RelatedRow, err error) {
+		err = row.Scan(&r.Kind, into(&r.ID), &r.Name, into(&r.Tags), into(&r.WorkPoolID), &r.Type)
+		return r, err
+	}
+	none, noTags := db.d.pick("NULL", "CAST(NULL AS uuid)"), db.d.pick("NULL", "CAST(NULL AS jsonb)")
+	var sql string
+	var args []any
+	add := func(ids []uuid.UUID, query, column string) {
+		if len(ids) == 0 {
+			return
+		}
+		where, arg := db.d.anyOf(column, ids)
+		if sql != "" {
+			sql += " UNION ALL "
+		}
+		sql += query + " WHERE " + where
+		args = append(args, arg)
+	}
+	add(keys.Flows, "SELECT 'flow', id, name, tags, "+none+", '' FROM flow", "id")
+	add(keys.Deployments, "SELECT 'deployment', id, name, tags, "+none+", '' FROM deployment", "id")
+	add(keys.TaskRuns, "SELECT 'task-run', id, name, tags, "+none+", '' FROM task_run", "id")
+	add(keys.WorkQueues, "SELECT 'work-queue', id, name, "+noTags+", work_pool_id, '' FROM work_queue", "id")
+	add(keys.WorkQueues, "SELECT DISTINCT 'work-pool', p.id, p.name, "+noTags+", "+none+
+		", p.type FROM work_pool p JOIN work_queue q ON q.work_pool_id = p.id", "q.id")
+	if sql == "" {
+		return []prefect.RelatedRow{}, nil
+	}
+	err = db.read(ctx, func(q querier) error {
+		rows, err = all(ctx, q, scan, sql, args...)
+		return err
+	})
+	return rows, err
+}
