@@ -89,6 +89,9 @@ func (o *Orchestrator) decide(ctx context.Context, store Store, run subject, q r
 // write settles the state and the run as they are going to be written: patches,
 // the bookkeeping, what the policies say to it, and their patches.
 func (o *Orchestrator) write(ctx context.Context, plan Plan, t *Transition, outcome *Outcome, run subject) error {
+	if outcome.State.ID == uuid.Nil {
+		outcome.State.ID = o.NewID()
+	}
 	run.patch(outcome.Patches)
 	o.bindLeases(outcome)
 	run.bookkeep(t.Initial, outcome.State, t.API.Before(0, 8, 4))

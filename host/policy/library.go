@@ -1,0 +1,166 @@
+package policy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/interlock-run/interlock/host/sandbox"
+	"github.com/interlock-run/interlock/sdk/abi"
+)
+
+// quarantineAfter is how many errors in a row keep a module from being asked.
+const quarantineAfter = 5
+
+// module is a loaded module with what its manifest says. It counts its users:
+// each snapshot that has it is one.
+type module struct {
+	Module
+	manifest *abi.Manifest
+	schemas  map[string]*jsonschema.Schema // by rule; none for a rule without one
+	health   *health
+	builtin  bool
+	users    int // guarded by library.mu
+}
+
+// health counts a module's errors in a row. It outlives the module: taking a
+// module out of a policy and putting it back in does not heal it.
+type health struct{ streak atomic.Int32 }
+
+func (h *health) quarantined() bool { return h.streak.Load() >= quarantineAfter }
+
+// fault notes an error and reports whether it is the one that quarantines.
+func (h *health) fault() bool { return h.streak.Add(1) == quarantineAfter }
+
+func (h *health) success() {
+	if h.streak.Load() != 0 { // mostly it is, and a store would make processors wait for each other
+		h.streak.Store(0)
+	}
+}
+
+// library holds the loaded modules by digest.
+type library struct {
+	modules Modules
+
+	mu     sync.Mutex
+	loaded map[string]*module
+	health map[string]*health
+}
+
+func newLibrary(modules Modules) *library {
+	return &library{modules: modules, loaded: map[string]*module{}, health: map[string]*health{}}
+}
+
+// get returns a module, read by bytes if it is not loaded. The caller must put
+// it back.
+func (l *library) get(ctx context.Context, digest string, bytes func() ([]byte, error)) (*module, error) {
+	if m := l.retain(digest, nil); m != nil {
+		return m, nil
+	}
+	wasm, err := bytes()
+	if err != nil {
+		return nil, err
+	}
+	fresh, err := l.load(ctx, wasm)
+	if err != nil {
+		return nil, err
+	}
+	return l.retain(fresh.Digest(), fresh), nil
+}
+
+// retain takes a use of a loaded module. fresh becomes it if there is none, and
+// is closed otherwise.
+func (l *library) retain(digest string, fresh *module) *module {
+	l.mu.Lock()
+	m := l.loaded[digest]
+	if m == nil && fresh != nil {
+		m, fresh = fresh, nil
+		m.health = l.healthOf(digest)
+		l.loaded[digest] = m
+	}
+	if m != nil {
+		m.users++
+	}
+	l.mu.Unlock()
+	if fresh != nil {
+		_ = fresh.Close(context.Background())
+	}
+	return m
+}
+
+// put ends a use of m; the last one closes it.
+func (l *library) put(m *module) {
+	l.mu.Lock()
+	m.users--
+	last := m.users == 0
+	if last {
+		delete(l.loaded, m.Digest())
+	}
+	l.mu.Unlock()
+	if last {
+		_ = m.Close(context.Background())
+	}
+}
+
+// load loads and reads a module that nobody holds yet.
+func (l *library) load(ctx context.Context, wasm []byte) (*module, error) {
+	loaded, err := l.modules.Load(ctx, wasm)
+	if err != nil {
+		return nil, err
+	}
+	m, err := describe(loaded)
+	if err != nil {
+		return nil, errors.Join(err, loaded.Close(ctx))
+	}
+	return m, nil
+}
+
+// describe reads a module's manifest. What is wrong with it is a
+// *sandbox.RefusedError, as it is with the bytes.
+func describe(loaded Module) (*module, error) {
+	manifest, err := readManifest(loaded.Manifest())
+	if err != nil {
+		return nil, &sandbox.RefusedError{Offset: -1, Reason: "manifest: " + err.Error()}
+	}
+	m := &module{Module: loaded, manifest: manifest, schemas: map[string]*jsonschema.Schema{}, health: &health{}}
+	for i, rule := range manifest.Rules {
+		if rule.ConfigSchema == nil {
+			continue
+		}
+		schema, err := compileSchema(rule.ConfigSchema)
+		if err != nil {
+			return nil, &sandbox.RefusedError{Offset: -1, Reason: fmt.Sprintf("manifest: rules[%d].config_schema: %v", i, err)}
+		}
+		m.schemas[rule.Name] = schema
+	}
+	return m, nil
+}
+
+// healthOf returns the health that goes with a digest; mu is held.
+func (l *library) healthOf(digest string) *health {
+	h := l.health[digest]
+	if h == nil {
+		h = &health{}
+		l.health[digest] = h
+	}
+	return h
+}
+
+// readmit ends the quarantine of a module.
+func (l *library) readmit(digest string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.healthOf(digest).streak.Store(0)
+}
+
+// quarantined reports whether a module is in quarantine in this process.
+func (l *library) quarantined(digest string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	h := l.health[digest]
+	return h != nil && h.quarantined()
+}
