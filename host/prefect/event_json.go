@@ -36,8 +36,9 @@ type eventWire struct {
 }
 
 // Decode reads one event as a client sends it and checks it. Fields that events
-// do not have are ignored, as is a time of receipt: Received is now. Errors:
-// Invalid with a field each (Loc begins inside the event), TooLarge.
+// do not have are ignored, as is a time of receipt: Received is now. NULs are
+// taken out of all texts. Errors: Invalid with a field each (Loc begins inside
+// the event), TooLarge.
 func (l EventLimits) Decode(b []byte, now Time) (*Event, error) {
 	if len(b) > l.Bytes {
 		return nil, Errorf(TooLarge, "an event of %d bytes is over the limit of %d", len(b), l.Bytes)
@@ -156,6 +157,7 @@ func (d *eventDecoder) name(raw json.RawMessage, dst *string) {
 	case utf8.RuneCountInString(*dst) > d.limits.NameLength:
 		d.fail("value_error", fmt.Sprintf("the name is longer than %d characters", d.limits.NameLength), "event")
 	}
+	*dst = clean(*dst)
 }
 
 func (d *eventDecoder) resource(raw json.RawMessage, related bool, loc ...any) Resource {
@@ -205,13 +207,13 @@ func (d *eventDecoder) payload(raw json.RawMessage) json.RawMessage {
 	case raw[0] != '{':
 		d.fail("dict_type", "the payload is an object", "payload")
 	}
-	return raw
+	return cleanJSON(raw)
 }
 
 func isNull(raw json.RawMessage) bool { return len(raw) == 4 && string(raw) == "null" }
 
 // UnmarshalJSON reads an object of strings and keeps its order; of a label given
-// twice the last value counts. null makes r nil.
+// twice the last value counts. NULs are taken out. null makes r nil.
 func (r *Resource) UnmarshalJSON(b []byte) error {
 	if isNull(b) {
 		*r = nil
@@ -239,7 +241,7 @@ func (r *Resource) UnmarshalJSON(b []byte) error {
 		if err != nil {
 			return err
 		}
-		labels = append(labels, Label{name, value})
+		labels = append(labels, Label{clean(name), clean(value)})
 		if rest = skipBlank(after); rest[0] == ',' {
 			rest = rest[1:]
 		}

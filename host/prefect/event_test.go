@@ -1,6 +1,7 @@
 package prefect
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -150,6 +151,30 @@ func TestDecodeEventRefuses(t *testing.T) {
 	}
 }
 
+func TestDecodeEventTakesOutWhatPostgresRefuses(t *testing.T) {
+	for in, want := range map[string]string{
+		`{"a":"x"}`:                      `{"a":"x"}`,
+		`{"a\u0000":"\u0000x\u0000"}`:    `{"a":"x"}`,
+		`{"a":"\\u0000 \n\u00e9\u0001"}`: `{"a":"\\u0000 \n\u00e9\u0001"}`,
+		`{"a":"\ud83d\ude00"}`:           `{"a":"\ud83d\ude00"}`,
+		`{"a":"\ud83d"}`:                 `{"a":"\ufffd"}`,
+		`{"a":"\uDE00\ud83d\u0000x"}`:    `{"a":"\ufffd\ufffdx"}`,
+		`{"a":"\ud83d\ud83d\ude00"}`:     `{"a":"\ufffd\ud83d\ude00"}`,
+		`{"a":"\ud83dx\\"}`:              `{"a":"\ufffdx\\"}`,
+	} {
+		e, err := decodeEvent(`{"id":"6f7c0a51-8d2c-4c0a-9a64-0d9b3f3c1b01","occurred":"2026-11-24","event":"\u0000e\u0000","resource":{"prefect.resource.id":"\u0000r","\u0000":"v"},"payload":` + in + `}`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(e.Payload) != want {
+			t.Errorf("%s became %s, want %s", in, e.Payload, want)
+		}
+		if got := string(e.Resource.AppendJSON(nil)); e.Event != "e" || got != `{"prefect.resource.id":"r","":"v"}` {
+			t.Errorf("the name is %q, the resource %s", e.Event, got)
+		}
+	}
+}
+
 func FuzzDecodeEvent(f *testing.F) {
 	f.Add([]byte(minimalEvent))
 	f.Add([]byte(`{"resource":{"a":"\ud800","b" : "c","b":"\u0000"} ,"related":[{}],"payload":{"x":1e400}}`))
@@ -165,6 +190,9 @@ func FuzzDecodeEvent(f *testing.F) {
 		}
 		if second := again.AppendJSON(nil); string(second) != string(out) {
 			t.Fatalf("%s became %s", out, second)
+		}
+		if !json.Valid(out) || strings.Contains(strings.ReplaceAll(string(out), `\\`, ""), `\u0000`) {
+			t.Fatalf("%s is no good", out)
 		}
 	})
 }
@@ -183,7 +211,7 @@ func FuzzResourceLikeTheStandardDecoder(f *testing.F) {
 		if (wantErr == nil) != (gotErr == nil) && string(b) != "null" && len(b) > 0 && b[0] == '{' {
 			t.Fatalf("%q: %v, but the standard decoder says %v", b, gotErr, wantErr)
 		}
-		if gotErr != nil || wantErr != nil {
+		if gotErr != nil || wantErr != nil || bytes.Contains(b, []byte(`\u0000`)) {
 			return
 		}
 		if len(got) != len(want) {
