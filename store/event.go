@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/interlock-run/interlock/host/prefect"
+	"github.com/interlock-run/interlock/store/query"
 )
 
 const eventColumns = "id, occurred, event, resource, related, payload, follows, received"
@@ -89,6 +90,49 @@ func scanEvent(row scanner) (*prefect.Event, error) {
 	return e, json.Unmarshal(related, &e.Related)
 }
 
+// FilterEvents returns the events that f includes, in its order, at most limit of
+// them from offset on. Errors: Invalid.
+func (db *DB) FilterEvents(ctx context.Context, f *prefect.EventFilter, limit, offset int) (list []*prefect.Event, err error) {
+	c, err := query.Events(db.d.query(), f)
+	if err != nil {
+		return nil, err
+	}
+	order := " DESC"
+	if f.Order == "ASC" {
+		order = " ASC"
+	}
+	from := "events" + c.Where()
+	if distinct(f) {
+		from = "(SELECT events.*, row_number() OVER (PARTITION BY resource_id ORDER BY occurred" + order + ", id" + order + ") AS place FROM " +
+			from + ") events WHERE place = 1"
+	}
+	err = db.read(ctx, func(q querier) error {
+		list, err = all(ctx, q, scanEvent, "SELECT "+eventColumns+" FROM "+from+" ORDER BY occurred"+order+", id"+order+" LIMIT ? OFFSET ?",
+			append(c.Args, limit, offset)...)
+		return err
+	})
+	return list, err
+}
+
+// CountEvents returns how many events f includes. Errors: Invalid.
+func (db *DB) CountEvents(ctx context.Context, f *prefect.EventFilter) (n int, err error) {
+	c, err := query.Events(db.d.query(), f)
+	if err != nil {
+		return 0, err
+	}
+	count := "count(*)"
+	if distinct(f) {
+		count = "count(DISTINCT resource_id)"
+	}
+	err = db.read(ctx, func(q querier) error {
+		return q.QueryRowContext(ctx, "SELECT "+count+" FROM events"+c.Where(), c.Args...).Scan(&n)
+	})
+	return n, err
+}
+
+// distinct reports whether f asks for one event of each resource.
+func distinct(f *prefect.EventFilter) bool { return f.Resource != nil && f.Resource.Distinct }
+
 // ReadRelatedRows returns the rows that keys name, without those that are gone,
 // and the work pools of the work queues among them.
 func (db *DB) ReadRelatedRows(ctx context.Context, keys prefect.RelatedKeys) (rows []prefect.RelatedRow, err error) {
@@ -99,7 +143,7 @@ func (db *DB) ReadRelatedRows(ctx context.Context, keys prefect.RelatedKeys) (ro
 	none, noTags := db.d.pick("NULL", "CAST(NULL AS uuid)"), db.d.pick("NULL", "CAST(NULL AS jsonb)")
 	var sql string
 	var args []any
-	add := func(ids []uuid.UUID, query, column string) {
+	add := func(ids []uuid.UUID, rows, column string) {
 		if len(ids) == 0 {
 			return
 		}
@@ -107,7 +151,7 @@ func (db *DB) ReadRelatedRows(ctx context.Context, keys prefect.RelatedKeys) (ro
 		if sql != "" {
 			sql += " UNION ALL "
 		}
-		sql += query + " WHERE " + where
+		sql += rows + " WHERE " + where
 		args = append(args, arg)
 	}
 	add(keys.Flows, "SELECT 'flow', id, name, tags, "+none+", '' FROM flow", "id")

@@ -267,11 +267,15 @@ func (w *walker) startsWith(column string, v reflect.Value) Condition {
 // text returns the conditions of a text search as separate ones: the operator of
 // the filter combines them with its other criteria, as in the reference.
 func (w *walker) text(tag fieldTag, query string) []Condition {
+	return w.textIn("lower("+strings.Join(w.columns(tag), " || ' ' || ")+")", query)
+}
+
+// textIn searches a field, an expression in lower case.
+func (w *walker) textIn(field, query string) []Condition {
 	if strings.ContainsRune(query, 0) {
 		w.fail("a text search cannot contain NUL")
 	}
 	q := prefect.ParseTextQuery(query)
-	field := "lower(" + strings.Join(w.columns(tag), " || ' ' || ") + ")"
 	contains := func(terms []string, operator, not string) []Condition {
 		list := make([]Condition, len(terms))
 		for i, term := range terms {

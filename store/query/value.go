@@ -19,12 +19,16 @@ const sqliteTime = "2006-01-02 15:04:05.000000"
 // value returns a bound value as the database stores it.
 func (w *walker) value(v reflect.Value) any {
 	if t, ok := v.Interface().(prefect.Time); ok {
-		if w.d == Postgres {
-			return t.Time
-		}
-		return t.UTC().Format(sqliteTime)
+		return w.time(t)
 	}
 	return v.Interface()
+}
+
+func (w *walker) time(t prefect.Time) any {
+	if w.d == Postgres {
+		return t.Time
+	}
+	return t.UTC().Format(sqliteTime)
 }
 
 // check refuses values which no row can have and a database chokes on.
