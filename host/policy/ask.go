@@ -2,7 +2,6 @@ package policy
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -11,14 +10,8 @@ import (
 	"github.com/interlock-run/interlock/host/prefect"
 	"github.com/interlock-run/interlock/host/sandbox"
 	"github.com/interlock-run/interlock/sdk/abi"
-	"github.com/interlock-run/interlock/sdk/value"
+	"github.com/interlock-run/interlock/sdk/contract"
 )
-
-// scratch is the memory of a call, used again and again.
-type scratch struct {
-	context []byte
-	doc     value.Doc
-}
 
 // ask has one module decide the turns, which are all of its entries, in one
 // call if it can. What fails is handled here; an error is the host's.
@@ -34,20 +27,20 @@ func (e *evaluation) ask(ctx context.Context, turns []turn) error {
 	case m.health.quarantined() && !m.builtin:
 		return e.failAll(ctx, turns, "the module is in quarantine after too many errors in a row")
 	}
-	s := e.plan.registry.takeScratch()
-	defer e.plan.registry.scratch.Put(s)
-	result, err := e.call(ctx, m, turns, s)
+	result, err := e.call(ctx, m, turns)
 	if err != nil {
 		return e.callFailed(ctx, m, turns, err)
 	}
-	v, err := e.read(turns, s, result)
+	v, err := e.read(turns, result)
 	if err != nil {
 		return e.callFailed(ctx, m, turns, err)
 	}
 	for i, t := range turns {
-		err := error(wrong("%s", v.failed))
-		if i < len(v.decisions) {
-			err = e.apply(t, &v.decisions[i])
+		err := error(nil)
+		if i < len(v.Decisions) {
+			err = e.apply(t, &v.Decisions[i])
+		} else {
+			err = fmt.Errorf("the rule failed: %s", cut(v.Error, abi.MaxReason))
 		}
 		e.measure(t, i == 0, result)
 		if err != nil {
@@ -62,7 +55,7 @@ func (e *evaluation) ask(ctx context.Context, turns []turn) error {
 	return nil
 }
 
-func (e *evaluation) call(ctx context.Context, m *module, turns []turn, s *scratch) (*sandbox.Result, error) {
+func (e *evaluation) call(ctx context.Context, m *module, turns []turn) (*sandbox.Result, error) {
 	entries := make([]*entry, len(turns))
 	for i, t := range turns {
 		entries[i] = t.entry
@@ -71,8 +64,10 @@ func (e *evaluation) call(ctx context.Context, m *module, turns []turn, s *scrat
 		phase: e.name, entries: entries, t: &e.t, proposed: e.proposed, intended: e.t.Proposed.Type,
 		final: e.final, status: e.status, seed: seed(&e.t),
 	}
-	s.context = appendContext(s.context[:0], &c)
-	return m.Call(ctx, s.context, sandbox.CallOptions{Now: e.t.Now.Time, Seed: c.seed})
+	buffer := e.plan.registry.buffer()
+	defer e.plan.registry.buffers.Put(buffer)
+	*buffer = appendContext((*buffer)[:0], &c)
+	return m.Call(ctx, *buffer, sandbox.CallOptions{Now: e.t.Now.Time, Seed: c.seed})
 }
 
 // seed is the only source of chance that a module has. A proposal without a
@@ -88,23 +83,20 @@ func seed(t *orchestrate.Transition) string {
 	return run + "/" + second
 }
 
-// read reads an answer and checks that it answers these turns.
-func (e *evaluation) read(turns []turn, s *scratch, result *sandbox.Result) (*verdict, error) {
-	_, cached := e.t.Facts[orchestrate.CachedStateFull]
-	q := question{runType: e.t.RunType, phase: e.name, initial: e.t.Initial, cached: cached}
-	v, err := readVerdict(&s.doc, result.Output, q)
-	if err != nil {
-		return nil, err
+// read reads an answer, checked against what was asked.
+func (e *evaluation) read(turns []turn, result *sandbox.Result) (*abi.Verdict, error) {
+	c := contract.Call{
+		RunType: string(e.t.RunType), Phase: e.name, Rules: make([]*abi.RuleManifest, len(turns)),
+		IntendedType: string(e.t.Proposed.Type), ProposedType: string(prefect.TypeOf(e.current())), HasInitial: e.t.Initial != nil,
 	}
-	if len(v.decisions) > len(turns) || len(v.decisions) == len(turns) != (v.failed == "") {
-		return nil, at("decisions", wrong("answers %d of %d rules", len(v.decisions), len(turns)))
+	for i, t := range turns {
+		c.Rules[i] = t.entry.rule
 	}
-	for i := range v.decisions {
-		if want := turns[i].entry.rule.Name; v.decisions[i].rule != want {
-			return nil, at("decisions", atIndex(i, at("rule", wrong("is not %q, whose turn it is", want))))
-		}
+	if e.t.Initial != nil && e.t.Initial.Details.DeploymentConcurrencyLeaseID != nil {
+		c.LeaseID = e.t.Initial.Details.DeploymentConcurrencyLeaseID.String()
 	}
-	return v, nil
+	_, c.HasCachedState = e.t.Facts[orchestrate.CachedStateFull]
+	return contract.ParseVerdict(result.Output, c)
 }
 
 // measure records what a call cost, and at its first turn what it printed.
@@ -196,18 +188,3 @@ func (e *evaluation) fail(ctx context.Context, t turn, cause string) error {
 
 // nothingToGuard reports whether the proposal was turned down already.
 func (e *evaluation) nothingToGuard() bool { return e.name == abi.PhaseBefore && e.proposed == nil }
-
-// source returns the state that a message or data is carried from.
-func (e *evaluation) source(from string) (*prefect.State, error) {
-	switch from {
-	case abi.FromInitial:
-		return e.t.Initial, nil
-	case abi.FromCachedState:
-		s := &prefect.State{}
-		if err := json.Unmarshal(e.t.Facts[orchestrate.CachedStateFull], s); err != nil {
-			return nil, wrong("the cached state cannot be read: %v", err)
-		}
-		return s, nil
-	}
-	return e.proposed, nil
-}

@@ -3,6 +3,7 @@ package policy
 import (
 	"encoding/json"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/google/uuid"
@@ -60,7 +61,7 @@ func appendContext(b []byte, c *call) []byte {
 	e.open('{')
 	for i, entry := range c.entries {
 		for _, fact := range entry.rule.Facts {
-			if !declaredBefore(c.entries[:i], fact) {
+			if !declared(c.entries[:i], fact) {
 				e.raw(fact, c.t.Facts[fact], "null")
 			}
 		}
@@ -78,9 +79,9 @@ func appendContext(b []byte, c *call) []byte {
 	return e.b[:len(e.b)-1]
 }
 
-func declaredBefore(entries []*entry, fact string) bool {
+func declared(entries []*entry, fact string) bool {
 	for _, entry := range entries {
-		if contains(entry.rule.Facts, fact) {
+		if slices.Contains(entry.rule.Facts, fact) {
 			return true
 		}
 	}

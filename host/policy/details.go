@@ -1,105 +1,66 @@
 package policy
 
 import (
-	"github.com/google/uuid"
+	"encoding/json"
+	"fmt"
 
 	"github.com/interlock-run/interlock/host/prefect"
 	"github.com/interlock-run/interlock/sdk/abi"
-	"github.com/interlock-run/interlock/sdk/value"
 )
 
-// applyDetails writes what a decision says of state_details into d. Fields that
-// are the host's alone are an error, and so is a lease that is not initial's.
-func (s *stateChange) applyDetails(d *prefect.StateDetails, initial *prefect.State) error {
-	if s.details.IsNull() {
-		return nil
-	}
-	return fields(s.details, func(key string, v value.Value) error {
-		switch key {
-		case abi.DetailScheduledTime:
-			return setPointer(v, &d.ScheduledTime, readTime)
-		case abi.DetailCacheKey:
-			return setText(v, &d.CacheKey)
-		case abi.DetailCacheExpiration:
-			return setPointer(v, &d.CacheExpiration, readTime)
-		case abi.DetailDeferred:
-			return setPointer(v, &d.Deferred, readBool)
-		case abi.DetailUntrackableResult:
-			return setBool(v, &d.UntrackableResult)
-		case abi.DetailPauseTimeout:
-			return setPointer(v, &d.PauseTimeout, readTime)
-		case abi.DetailPauseReschedule:
-			return setBool(v, &d.PauseReschedule)
-		case abi.DetailPauseKey:
-			return setText(v, &d.PauseKey)
-		case abi.DetailRunInputKeyset:
-			return setKeyset(v, &d.RunInputKeyset)
-		case abi.DetailRefreshCache:
-			return setPointer(v, &d.RefreshCache, readBool)
-		case abi.DetailRetriable:
-			return setPointer(v, &d.Retriable, readBool)
-		case abi.DetailTaskParametersID:
-			return setPointer(v, &d.TaskParametersID, readID)
-		case abi.DetailTraceparent:
-			return setText(v, &d.Traceparent)
-		case abi.DetailDeploymentConcurrencyLeaseID:
-			return setLease(v, &d.DeploymentConcurrencyLeaseID, initial)
-		case abi.DetailFlowRunID, abi.DetailTaskRunID, abi.DetailChildFlowRunID, abi.DetailTransitionID:
-			return wrong("is the host's to write")
+// applyDetails writes what a decision says of state_details into d; null clears
+// a field.
+func applyDetails(d *prefect.StateDetails, details map[string]abi.Raw) error {
+	for key, text := range details {
+		field := cleared(d, key)
+		if field == nil {
+			return fmt.Errorf("state_details has no field %q to write", key)
 		}
-		return errUnknownField
-	})
-}
-
-// setPointer reads a value into a new variable; null clears the field.
-func setPointer[T any](v value.Value, dst **T, read func(value.Value, *T) error) error {
-	if v.IsNull() {
-		*dst = nil
-		return nil
-	}
-	*dst = new(T)
-	return read(v, *dst)
-}
-
-func setText(v value.Value, dst **string) error {
-	return setPointer(v, dst, func(v value.Value, s *string) error { return readText(v, maxText, s) })
-}
-
-func setBool(v value.Value, dst *bool) error {
-	*dst = false
-	if v.IsNull() {
-		return nil
-	}
-	return readBool(v, dst)
-}
-
-func setKeyset(v value.Value, dst *map[string]string) error {
-	*dst = nil
-	if v.IsNull() {
-		return nil
-	}
-	keys := map[string]string{}
-	*dst = keys
-	return fields(v, func(key string, v value.Value) error {
-		var text string
-		err := readText(v, maxText, &text)
-		keys[key] = text
-		return err
-	})
-}
-
-// setLease takes the lease that the run holds by its initial state: a new one is
-// made by acquire_slots alone, and another run's is nobody's to give.
-func setLease(v value.Value, dst **uuid.UUID, initial *prefect.State) error {
-	var held *uuid.UUID
-	if initial != nil {
-		held = initial.Details.DeploymentConcurrencyLeaseID
-	}
-	if err := setPointer(v, dst, readID); err != nil {
-		return err
-	}
-	if *dst != nil && (held == nil || **dst != *held) {
-		return wrong("is not the lease of the initial state")
+		if err := json.Unmarshal(text, field); err != nil {
+			return fmt.Errorf("state_details.%s: %w", key, err)
+		}
 	}
 	return nil
+}
+
+// cleared empties the field of that name and returns a pointer to it: what it
+// pointed to may be another state's. nil for a field that no decision may write.
+func cleared(d *prefect.StateDetails, key string) any {
+	switch key {
+	case abi.DetailScheduledTime:
+		return empty(&d.ScheduledTime)
+	case abi.DetailCacheKey:
+		return empty(&d.CacheKey)
+	case abi.DetailCacheExpiration:
+		return empty(&d.CacheExpiration)
+	case abi.DetailDeferred:
+		return empty(&d.Deferred)
+	case abi.DetailUntrackableResult:
+		return empty(&d.UntrackableResult)
+	case abi.DetailPauseTimeout:
+		return empty(&d.PauseTimeout)
+	case abi.DetailPauseReschedule:
+		return empty(&d.PauseReschedule)
+	case abi.DetailPauseKey:
+		return empty(&d.PauseKey)
+	case abi.DetailRunInputKeyset:
+		return empty(&d.RunInputKeyset)
+	case abi.DetailRefreshCache:
+		return empty(&d.RefreshCache)
+	case abi.DetailRetriable:
+		return empty(&d.Retriable)
+	case abi.DetailTaskParametersID:
+		return empty(&d.TaskParametersID)
+	case abi.DetailTraceparent:
+		return empty(&d.Traceparent)
+	case abi.DetailDeploymentConcurrencyLeaseID:
+		return empty(&d.DeploymentConcurrencyLeaseID)
+	}
+	return nil
+}
+
+func empty[T any](field *T) *T {
+	var zero T
+	*field = zero
+	return field
 }

@@ -33,15 +33,6 @@ type turn struct {
 	entry *entry // who is asked: the entry of that place, or the built-in in its stead
 }
 
-// contribution is what a decision asks for, should it stand.
-type contribution struct {
-	transform bool
-	left      prefect.StateType // the type of the state after the decision, "" for none
-	patch     orchestrate.RunPatch
-	patched   bool
-	effects   []effect
-}
-
 // Before asks the entries of phase before.
 func (p *plan) Before(ctx context.Context, t *orchestrate.Transition) (*orchestrate.Outcome, error) {
 	e := p.evaluation(&p.cell.before, abi.PhaseBefore, t)
@@ -95,14 +86,18 @@ func (e *evaluation) run(ctx context.Context) error {
 	return nil
 }
 
-// passed reports whether a rule comes too late: the type that the client
-// proposed is not what will be written.
-func (e *evaluation) passed() bool {
-	now := e.proposed
+// current returns the state that is going to be written as things stand.
+func (e *evaluation) current() *prefect.State {
 	if e.name == abi.PhaseAfter {
-		now = e.final
+		return e.final
 	}
-	return prefect.TypeOf(now) != e.t.Proposed.Type
+	return e.proposed
+}
+
+// passed reports whether a rule comes too late: the type that the client
+// proposed is not what is going to be written.
+func (e *evaluation) passed() bool {
+	return prefect.TypeOf(e.current()) != e.t.Proposed.Type
 }
 
 // waiting returns the turns that are still to be taken, and records the others.
@@ -124,134 +119,6 @@ func (e *evaluation) waiting(turns []turn) []turn {
 // closed reports whether an entry of phase after failed closed: nobody is asked
 // any more.
 func (e *evaluation) closed() bool { return e.name == abi.PhaseAfter && e.final == nil }
-
-// apply has a decision take effect on the evaluation. An error is a policy error
-// of that entry, and then nothing has.
-func (e *evaluation) apply(t turn, d *decision) error {
-	transform := t.entry.transform()
-	switch {
-	case !transform && e.passed():
-		e.note(t, skipped)
-		return nil
-	case d.kind == abi.Skipped:
-		return at("decision", wrong("is SKIPPED, but it was the rule's turn"))
-	case transform && d.kind != abi.Accept:
-		return at("decision", wrong("is %s, but a transform can only ACCEPT", d.kind))
-	case transform && d.state != nil && e.proposed == nil:
-		return at("state", wrong("patches a state, but nothing is going to be written"))
-	}
-	next, err := e.next(d)
-	if err != nil {
-		return err
-	}
-	e.proposed = next
-	if d.kind != abi.Accept {
-		e.status, e.reason, e.delay = prefect.Status(d.kind), d.reason, d.delay
-	}
-	e.contribute(transform, d)
-
-	r := e.note(t, d.kind)
-	r.Reason, r.Flags, r.Run, r.Effects = d.reason, d.rawFlags, d.rawRun, d.rawEffects
-	return nil
-}
-
-// next returns the proposed state as a decision leaves it.
-func (e *evaluation) next(d *decision) (*prefect.State, error) {
-	switch {
-	case d.kind == abi.Accept && d.state == nil:
-		return e.proposed, nil
-	case d.kind == abi.Accept:
-		return e.patchedState(d.state)
-	case d.kind == abi.Reject && d.state != nil:
-		return e.newState(d.state)
-	}
-	return nil, nil
-}
-
-func (e *evaluation) patchedState(change *stateChange) (*prefect.State, error) {
-	s := e.proposed.Copy()
-	if change.name != nil {
-		s.Name = *change.name
-	}
-	if change.message != nil {
-		s.Message = change.message
-	}
-	if err := change.applyDetails(&s.Details, e.t.Initial); err != nil {
-		return nil, err
-	}
-	s.Normalize(e.t.Now)
-	return s, nil
-}
-
-// newState makes the state that a REJECT asks for. Its id is left to the
-// orchestrator.
-func (e *evaluation) newState(change *stateChange) (*prefect.State, error) {
-	s := &prefect.State{Type: change.kind, Timestamp: e.t.Now, Message: change.message, Details: prefect.NewStateDetails()}
-	if change.name != nil {
-		s.Name = *change.name
-	}
-	if err := change.applyDetails(&s.Details, e.t.Initial); err != nil {
-		return nil, err
-	}
-	if change.messageFrom != "" {
-		from, err := e.source(change.messageFrom)
-		if err != nil {
-			return nil, err
-		}
-		s.Message = from.Message
-	}
-	if change.dataFrom != "" {
-		from, err := e.source(change.dataFrom)
-		if err != nil {
-			return nil, err
-		}
-		s.Data = from.Data
-	}
-	s.Normalize(e.t.Now)
-	return s, nil
-}
-
-// contribute keeps what a decision asks for until it is known whether it stands.
-// Later calls see the run as patched already.
-func (e *evaluation) contribute(transform bool, d *decision) {
-	if !d.patched && len(d.effects) == 0 {
-		return
-	}
-	left := prefect.TypeOf(e.proposed)
-	if e.name == abi.PhaseAfter {
-		left = e.final.Type
-	}
-	e.given = append(e.given, contribution{transform, left, d.patch, d.patched, d.effects})
-	if !d.patched {
-		return
-	}
-	if e.t.FlowRun != nil {
-		run := *e.t.FlowRun
-		d.patch.ApplyFlowRun(&run)
-		e.t.FlowRun = &run
-	} else {
-		run := *e.t.TaskRun
-		d.patch.ApplyTaskRun(&run)
-		e.t.TaskRun = &run
-	}
-}
-
-// standing returns what stands when a state of this type is written, "" for
-// none: a rule's contribution lives as long as the type that it left behind.
-func (e *evaluation) standing(written prefect.StateType) (patches []orchestrate.RunPatch, effects []orchestrate.Effect) {
-	for _, c := range e.given {
-		stands := written != "" && (c.transform || c.left == written)
-		if stands && c.patched {
-			patches = append(patches, c.patch)
-		}
-		for _, wanted := range c.effects {
-			if stands || wanted.always {
-				effects = append(effects, wanted.Effect)
-			}
-		}
-	}
-	return patches, effects
-}
 
 // note records whose turn it was and what was decided. What stands there of an
 // earlier failure stays.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/interlock-run/interlock/host/sandbox"
 	"github.com/interlock-run/interlock/sdk/abi"
+	"github.com/interlock-run/interlock/sdk/contract"
 )
 
 // quarantineAfter is how many errors in a row keep a module from being asked.
@@ -122,9 +123,9 @@ func (l *library) load(ctx context.Context, wasm []byte) (*module, error) {
 // describe reads a module's manifest. What is wrong with it is a
 // *sandbox.RefusedError, as it is with the bytes.
 func describe(loaded Module) (*module, error) {
-	manifest, err := readManifest(loaded.Manifest())
+	manifest, err := contract.ParseManifest(loaded.Manifest())
 	if err != nil {
-		return nil, &sandbox.RefusedError{Offset: -1, Reason: "manifest: " + err.Error()}
+		return nil, &sandbox.RefusedError{Offset: -1, Reason: err.Error()}
 	}
 	m := &module{Module: loaded, manifest: manifest, schemas: map[string]*jsonschema.Schema{}, health: &health{}}
 	for i, rule := range manifest.Rules {

@@ -13,6 +13,7 @@ import (
 	"github.com/interlock-run/interlock/host/orchestrate"
 	"github.com/interlock-run/interlock/host/prefect"
 	"github.com/interlock-run/interlock/sdk/abi"
+	"github.com/interlock-run/interlock/sdk/contract"
 )
 
 // pollInterval is how often other processes' changes are looked for where the
@@ -45,7 +46,7 @@ type Registry struct {
 
 	active  atomic.Pointer[snapshot]
 	change  sync.Mutex // one change or reload at a time
-	scratch sync.Pool  // of *scratch
+	buffers sync.Pool  // of *[]byte, for contexts
 }
 
 var _ orchestrate.Evaluator = (*Registry)(nil)
@@ -59,7 +60,7 @@ func Open(ctx context.Context, c Config) (*Registry, error) {
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
-	r.scratch.New = func() any { return &scratch{} }
+	r.buffers.New = func() any { return new([]byte) }
 	builtin, err := r.library.load(ctx, c.Builtin)
 	if err != nil {
 		return nil, fmt.Errorf("built-in policies: %w", err)
@@ -308,7 +309,7 @@ func (r *Registry) storedRule(ctx context.Context, e prefect.PolicyEntry) *abi.R
 	if err != nil {
 		return nil
 	}
-	manifest, err := readManifest(stored.Manifest)
+	manifest, err := contract.ParseManifest(stored.Manifest)
 	if err != nil {
 		return nil
 	}
@@ -335,4 +336,4 @@ func (r *Registry) fault(m *module, e *entry, err error) {
 	}
 }
 
-func (r *Registry) takeScratch() *scratch { return r.scratch.Get().(*scratch) }
+func (r *Registry) buffer() *[]byte { return r.buffers.Get().(*[]byte) }

@@ -154,7 +154,7 @@ func newCell(run prefect.RunType, initial, proposed prefect.StateType, entries [
 // decide in its place.
 func (c *cell) needs(e *entry) {
 	for _, fact := range e.rule.Facts {
-		if !contains(c.facts, fact) {
+		if !slices.Contains(c.facts, fact) {
 			c.facts = append(c.facts, fact)
 		}
 	}
