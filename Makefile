@@ -26,7 +26,7 @@ run: build ## build everything and serve on SQLite at 127.0.0.1:4200
 
 build: policies ## bin/interlock and the example policies in bin/policies
 	@mkdir -p bin
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/interlock ./cmd/interlock
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o bin/interlock ./cmd/interlock
 
 policies: $(CORE) $(EXAMPLES) ## the built-in module and the examples, as wasm
 

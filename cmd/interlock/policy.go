@@ -11,7 +11,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/interlock-run/interlock/host/policy"
+	"github.com/interlock-run/interlock/host"
 	"github.com/interlock-run/interlock/host/prefect"
 )
 
@@ -96,7 +96,7 @@ func policyCheck(ctx context.Context, e env, _ *client, _ policyFlags, args []st
 	if err != nil {
 		return err
 	}
-	manifest, err := policy.CheckModule(ctx, wasm)
+	manifest, err := host.CheckModule(ctx, wasm)
 	if err != nil {
 		return fmt.Errorf("%s: %w", args[0], err)
 	}
