@@ -43,10 +43,10 @@ func (c *Context) read(root value.Value) (failure string) {
 	if transition.Kind() != value.Object || root.Get("run").Kind() != value.Object {
 		return "the context lacks a transition or a run"
 	}
-	if c.initial, ok = readState(transition.Get("initial_state")); !ok {
+	if !c.initial.read(transition.Get("initial_state")) {
 		return "the context's initial_state is not a state"
 	}
-	if c.proposed, ok = readState(transition.Get("proposed_state")); !ok {
+	if !c.proposed.read(transition.Get("proposed_state")) {
 		return "the context's proposed_state is not a state"
 	}
 	c.intended = c.proposed.Type()
@@ -68,7 +68,7 @@ func (c *Context) apply(d *Decision) {
 		case reject:
 			c.proposed = c.made(&d.state)
 		default:
-			c.proposed = noState
+			c.proposed = State{}
 		}
 	}
 	// What comes with an outcome that writes nothing is dropped by the host.
@@ -80,34 +80,29 @@ func (c *Context) apply(d *Decision) {
 // made returns a state that a rule made, as the rules after it see it.
 func (c *Context) made(s *NewState) State {
 	if s.Type == 0 {
-		return noState
+		return State{}
 	}
-	made := State{typ: s.Type, result: abi.ResultNone}
-	if from := c.source(s.MessageFrom); from.Exists() {
-		made.message = from.message
+	made := State{typ: s.Type, made: abi.ResultNone}
+	made.name.set(s.Type.defaultName())
+	if s.MessageFrom != 0 {
+		made.message = c.source(s.MessageFrom).message
 	}
-	if from := c.source(s.DataFrom); from.Exists() {
-		made.result = from.result
-	}
-	if s.Name == "" {
-		made.name.set(s.Type.defaultName())
+	if s.DataFrom != 0 {
+		made.made = c.source(s.DataFrom).Result()
 	}
 	made.patch(s)
 	return made
 }
 
-func (c *Context) source(from Source) State {
+func (c *Context) source(from Source) *State {
 	switch from {
 	case FromProposed:
-		return c.proposed
+		return &c.proposed
 	case FromInitial:
-		return c.initial
-	case FromCachedState:
-		if s, found := c.CachedState(); found {
-			return s
-		}
+		return &c.initial
 	}
-	return noState
+	cached, _ := c.CachedState()
+	return cached
 }
 
 // Now returns the time of the decision: the only clock there is.
@@ -126,23 +121,23 @@ func (c *Context) Chance() *Chance {
 func (c *Context) Config() Config { return Config{c.config} }
 
 // Initial returns the run's current state.
-func (c *Context) Initial() State { return c.initial }
+func (c *Context) Initial() *State { return &c.initial }
 
 // Proposed returns the state that is to be written, as the rules before this one
 // left it. After a Reject that keeps, a Wait or an Abort it does not exist, which
 // only transforms get to see.
-func (c *Context) Proposed() State { return c.proposed }
+func (c *Context) Proposed() *State { return &c.proposed }
 
 // IntendedType returns the type that the client proposed.
 func (c *Context) IntendedType() StateType { return c.intended }
 
 // Final returns, in the After phase, the state that will be written.
-func (c *Context) Final() State {
-	s, ok := readState(c.root.Get("final").Get("state"))
-	if !ok {
-		return noState
+func (c *Context) Final() *State {
+	final := new(State)
+	if !final.read(c.root.Get("final").Get("state")) {
+		return new(State)
 	}
-	return s
+	return final
 }
 
 // Rejected reports, in the After phase, whether the state that will be written is
@@ -190,9 +185,12 @@ func (c *Context) Fact(name string) Value { return c.root.Get("facts").Get(name)
 
 // CachedState returns the state of the fact cached_state; found is false when
 // nothing is cached.
-func (c *Context) CachedState() (s State, found bool) {
-	s, ok := readState(c.Fact(abi.FactCachedState))
-	return s, ok && s.Exists()
+func (c *Context) CachedState() (s *State, found bool) {
+	s = new(State)
+	if !s.read(c.Fact(abi.FactCachedState)) {
+		return new(State), false
+	}
+	return s, s.Exists()
 }
 
 // Config is an entry's settings. The host has checked them against the rule's

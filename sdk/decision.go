@@ -88,45 +88,58 @@ func (s Source) String() string {
 // Detail is a field of state_details with its new value.
 type Detail struct {
 	field string
-	kind  value.Kind
-	text  string
+	kind  detailKind
 	flag  bool
-	raw   []byte // instead of the others
+	time  Time
+	text  string
+	raw   []byte
 }
+
+type detailKind uint8
+
+const (
+	detailNull detailKind = iota
+	detailTime
+	detailText
+	detailBool
+	detailRaw
+)
 
 // DetailTime sets a field (abi.DetailScheduledTime, ...) to a time.
 func DetailTime(field string, t Time) Detail {
-	return Detail{field: field, kind: value.Text, text: t.String()}
+	return Detail{field: field, kind: detailTime, time: t}
 }
 
 // DetailText sets a field to a text.
 func DetailText(field, text string) Detail {
-	return Detail{field: field, kind: value.Text, text: text}
+	return Detail{field: field, kind: detailText, text: text}
 }
 
 // DetailBool sets a field to a bool.
-func DetailBool(field string, b bool) Detail { return Detail{field: field, kind: value.Bool, flag: b} }
+func DetailBool(field string, b bool) Detail { return Detail{field: field, kind: detailBool, flag: b} }
 
 // DetailNull clears a field.
-func DetailNull(field string) Detail { return Detail{field: field, kind: value.Null} }
+func DetailNull(field string) Detail { return Detail{field: field} }
 
 // DetailOf sets a field to what it is in another state, null included.
-func DetailOf(s State, field string) Detail {
+func DetailOf(s *State, field string) Detail {
 	v := s.Detail(field)
 	if v.IsNull() {
 		return DetailNull(field)
 	}
-	return Detail{field: field, raw: v.Raw()}
+	return Detail{field: field, kind: detailRaw, raw: v.Raw()}
 }
 
 func (d *Detail) appendValue(b []byte) []byte {
-	switch {
-	case d.raw != nil:
-		return append(b, d.raw...)
-	case d.kind == value.Text:
+	switch d.kind {
+	case detailTime:
+		return append(d.time.Append(append(b, '"')), '"')
+	case detailText:
 		return value.AppendString(b, d.text)
-	case d.kind == value.Bool:
+	case detailBool:
 		return strconv.AppendBool(b, d.flag)
+	case detailRaw:
+		return append(b, d.raw...)
 	}
 	return append(b, "null"...)
 }

@@ -3,6 +3,7 @@
 package sdk
 
 import (
+	"runtime"
 	"unsafe"
 
 	"github.com/interlock-run/interlock/sdk/abi"
@@ -14,6 +15,8 @@ var guest struct {
 	module   *Module
 	manifest []byte
 	input    []byte
+	calls    int
+	memory   runtime.MemStats
 }
 
 func serve(m *Module) {
@@ -29,11 +32,13 @@ func exportABI() int32 { return abi.Version }
 //
 //go:wasmexport interlock_alloc
 func exportAlloc(size int32) unsafe.Pointer {
-	if size < 1 {
-		size = 1
+	wanted := max(int(size), usualInput)
+	if wanted != len(guest.input) {
+		guest.input = nil
 	}
-	if int(size) > cap(guest.input) || cap(guest.input) > largeInput {
-		guest.input = make([]byte, max(int(size), usualInput))
+	tidy(wanted)
+	if guest.input == nil {
+		guest.input = make([]byte, wanted)
 	}
 	return unsafe.Pointer(unsafe.SliceData(guest.input))
 }
@@ -52,6 +57,26 @@ func exportEvaluate(at unsafe.Pointer, size int32) uint64 {
 		return packed([]byte(`{"decisions":[],"error":"the input does not stand where interlock_alloc put it"}`))
 	}
 	return packed(guest.module.Evaluate(guest.input[:size]))
+}
+
+// A guest has little memory, and the runtime would let 4 MB of garbage gather
+// before it looks. A host that resets the memory between calls spares this.
+const (
+	tidyCalls  = 128       // calls between two looks
+	tidyMemory = 192 << 10 // what may be in use, garbage included
+)
+
+// tidy collects garbage when there is much of it, or room is needed.
+func tidy(size int) {
+	guest.calls++
+	if guest.calls < tidyCalls && size <= usualInput {
+		return
+	}
+	guest.calls = 0
+	runtime.ReadMemStats(&guest.memory)
+	if guest.memory.HeapAlloc > tidyMemory {
+		runtime.GC()
+	}
 }
 
 func packed(b []byte) uint64 {

@@ -40,9 +40,8 @@ type Module struct {
 // What a module has at hand from the start, so that a call of usual size
 // allocates nothing.
 const (
-	usualInput = 16 << 10
+	usualInput = 16 << 10 // beyond it memory is not kept for the next call
 	usualNodes = 512
-	largeInput = 256 << 10 // memory beyond this is not kept for the next call
 )
 
 // Serve makes m the module that this program exports, and returns it for tests.
@@ -134,10 +133,9 @@ func (m *Module) Evaluate(in []byte) []byte {
 	}
 	out := append(m.out, '}')
 	m.out = out
-	if len(in) > largeInput {
-		m.doc, m.out = value.Doc{}, nil
+	if len(in) > usualInput {
+		m.doc, m.out, m.context = value.Doc{}, nil, Context{}
 	}
-	m.context = Context{}
 	return out
 }
 
@@ -151,7 +149,9 @@ func (m *Module) decide(in []byte) (failure string) {
 	if failure = c.read(root); failure != "" {
 		return failure
 	}
-	for i, asked := range root.Get("rules").Elements() {
+	rules := root.Get("rules")
+	last := rules.Len() - 1
+	for i, asked := range rules.Elements() {
 		rule := m.find(asked.Get("name"))
 		if rule == nil {
 			name, _ := asked.Get("name").Text()
@@ -161,7 +161,7 @@ func (m *Module) decide(in []byte) (failure string) {
 		if i > 0 {
 			m.out = append(m.out, ',')
 		}
-		if failure = m.ask(c, rule, asked.Get("config")); failure != "" {
+		if failure = m.ask(c, rule, asked.Get("config"), i == last); failure != "" {
 			m.out = m.out[:answered]
 			return rule.Name + ": " + failure
 		}
@@ -169,9 +169,11 @@ func (m *Module) decide(in []byte) (failure string) {
 	return ""
 }
 
-func (m *Module) find(name value.Value) *Rule {
+func (m *Module) find(asked value.Value) *Rule {
+	var scratch [abi.MaxName]byte
+	name := asked.AppendText(scratch[:0])
 	for i := range m.Rules {
-		if name.Is(m.Rules[i].Name) {
+		if string(name) == m.Rules[i].Name {
 			return &m.Rules[i]
 		}
 	}
@@ -179,7 +181,7 @@ func (m *Module) find(name value.Value) *Rule {
 }
 
 // ask appends the decision of one rule.
-func (m *Module) ask(c *Context, rule *Rule, config value.Value) (failure string) {
+func (m *Module) ask(c *Context, rule *Rule, config value.Value, last bool) (failure string) {
 	if rule.Phase != c.phase {
 		return "asked in phase " + c.phase.String()
 	}
@@ -195,7 +197,9 @@ func (m *Module) ask(c *Context, rule *Rule, config value.Value) (failure string
 		return failure
 	}
 	m.out = d.append(m.out, rule.Name)
-	c.apply(&d)
+	if !last {
+		c.apply(&d)
+	}
 	return ""
 }
 

@@ -10,12 +10,11 @@ type State struct {
 	typ     StateType
 	name    text
 	message text
-	result  string
+	result  value.Value
+	made    string // the result of a state that a rule made
 	details value.Value
 	patches []Detail // over details, later ones first
 }
-
-var noState = State{}
 
 // text is a text of the context or one that a rule wrote over it.
 type text struct {
@@ -34,38 +33,38 @@ func (t *text) string() string {
 	return s
 }
 
-// readState reads a state; null is none, and anything else no state at all.
-func readState(v value.Value) (s State, ok bool) {
+// read reads a state; null is none. It returns false for what is no state.
+func (s *State) read(v value.Value) bool {
 	if v.IsNull() {
-		return noState, true
+		return true
 	}
-	s = State{
-		typ:     stateTypeOf(v.Get("type")),
-		name:    text{read: v.Get("name")},
-		message: text{read: v.Get("message")},
-		result:  resultOf(v.Get("result")),
-		details: v.Get("state_details"),
-	}
-	return s, s.typ != 0
+	s.typ = stateTypeOf(v.Get("type"))
+	s.name.read = v.Get("name")
+	s.message.read = v.Get("message")
+	s.result = v.Get("result")
+	s.details = v.Get("state_details")
+	return s.typ != 0
 }
 
 func resultOf(v value.Value) string {
-	for _, result := range [...]string{abi.ResultNone, abi.ResultEmpty, abi.ResultObject, abi.ResultUnpersisted} {
-		if v.Is(result) {
-			return result
-		}
-	}
-	if v.IsNull() {
+	switch {
+	case v.IsNull(), v.Is(abi.ResultNone):
 		return abi.ResultNone
+	case v.Is(abi.ResultObject):
+		return abi.ResultObject
+	case v.Is(abi.ResultUnpersisted):
+		return abi.ResultUnpersisted
+	case v.Is(abi.ResultEmpty):
+		return abi.ResultEmpty
 	}
 	return abi.ResultOther
 }
 
 // Exists reports whether there is a state.
-func (s State) Exists() bool { return s.typ != 0 }
+func (s *State) Exists() bool { return s.typ != 0 }
 
 // Type returns the type, [NoState] for none.
-func (s State) Type() StateType {
+func (s *State) Type() StateType {
 	if s.typ == 0 {
 		return NoState
 	}
@@ -73,10 +72,10 @@ func (s State) Type() StateType {
 }
 
 // Name returns the name, "" for no state.
-func (s State) Name() string { return s.name.string() }
+func (s *State) Name() string { return s.name.string() }
 
 // Named reports whether the state has this name.
-func (s State) Named(name string) bool {
+func (s *State) Named(name string) bool {
 	if s.name.isSet {
 		return s.name.written == name
 	}
@@ -84,18 +83,18 @@ func (s State) Named(name string) bool {
 }
 
 // Message returns the message, "" for none; long ones are cut at 4096 bytes.
-func (s State) Message() string { return s.message.string() }
+func (s *State) Message() string { return s.message.string() }
 
 // Result tells what the state's data is: one of the contract's results.
-func (s State) Result() string {
-	if s.result == "" {
-		return abi.ResultNone
+func (s *State) Result() string {
+	if s.made != "" {
+		return s.made
 	}
-	return s.result
+	return resultOf(s.result)
 }
 
 // Detail returns a field of state_details, null or absent if it is not set.
-func (s State) Detail(field string) Value {
+func (s *State) Detail(field string) Value {
 	for i := len(s.patches) - 1; i >= 0; i-- {
 		if s.patches[i].field == field {
 			v, err := value.Parse(s.patches[i].appendValue(nil))

@@ -55,10 +55,26 @@ func (t StateType) String() string {
 
 // stateTypeOf reads a state type; 0 for what is none.
 func stateTypeOf(v value.Value) StateType {
-	for t := Scheduled; t <= Cancelling; t <<= 1 {
-		if v.Is(t.String()) {
-			return t
-		}
+	var scratch [16]byte
+	switch string(v.AppendText(scratch[:0])) {
+	case abi.Scheduled:
+		return Scheduled
+	case abi.Pending:
+		return Pending
+	case abi.Running:
+		return Running
+	case abi.Completed:
+		return Completed
+	case abi.Failed:
+		return Failed
+	case abi.Cancelled:
+		return Cancelled
+	case abi.Crashed:
+		return Crashed
+	case abi.Paused:
+		return Paused
+	case abi.Cancelling:
+		return Cancelling
 	}
 	return 0
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/interlock-run/interlock/sdk"
 )
 
-var _ = sdk.Serve(sdk.Module{
+var module = sdk.Serve(sdk.Module{
 	Name:        "interlock-core",
 	Version:     "1.0.0",
 	Description: "The built-in orchestration rules",

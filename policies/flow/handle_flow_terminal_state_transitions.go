@@ -47,10 +47,10 @@ const reasonLosesResult = "The run is COMPLETED with a result that the proposed 
 
 // losesResult reports whether a COMPLETED would replace one with a result by one
 // without.
-func losesResult(initial, proposed sdk.State) bool {
+func losesResult(initial, proposed *sdk.State) bool {
 	return initial.Type() == sdk.Completed && proposed.Type() == sdk.Completed && hasResult(initial) &&
 		proposed.Result() != abi.ResultObject && proposed.Result() != abi.ResultEmpty
 }
 
 // hasResult reports whether a state has data that a client could read again.
-func hasResult(s sdk.State) bool { return s.Result() == abi.ResultObject }
+func hasResult(s *sdk.State) bool { return s.Result() == abi.ResultObject }

@@ -2,6 +2,7 @@ package value
 
 import (
 	"errors"
+	"math/bits"
 	"strconv"
 	"unicode/utf8"
 )
@@ -48,185 +49,320 @@ func (d *Doc) Parse(text []byte) (Value, error) {
 	if len(text) > MaxSize {
 		return Value{}, errors.New("the text is larger than " + strconv.Itoa(MaxSize) + " bytes")
 	}
+	if len(text) > countFrom {
+		d.nodes = nil // before there is a new one, to leave room for it
+		d.nodes = make([]node, 0, countValues(text))
+	}
 	p := parser{text: text, nodes: d.nodes}
-	pos, reason := p.value(p.space(0), 0)
-	if reason == "" {
-		if pos = p.space(pos); pos < len(text) {
-			reason = "text after the value"
+	pos := p.value(skipSpace(text, 0), 0)
+	if pos >= 0 {
+		if pos = skipSpace(text, pos); pos < len(text) {
+			pos = p.fail(pos, "text after the value")
 		}
 	}
 	d.nodes = p.nodes
-	if reason != "" {
+	if pos < 0 {
 		d.nodes = d.nodes[:0]
-		return Value{}, errors.New("at byte " + strconv.Itoa(pos) + ": " + reason)
+		return Value{}, errors.New("at byte " + strconv.Itoa(p.at) + ": " + p.reason)
 	}
 	return Value{doc: d}, nil
+}
+
+// countFrom is the size from which on values are counted before they are noted,
+// since growing would take twice the room.
+const countFrom = 16 << 10
+
+// countValues returns an upper bound of the values and keys of a text, or of
+// those before it is nested too deeply.
+func countValues(text []byte) int {
+	count, depth, quoted := 1, 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; c {
+		case '"':
+			quoted = !quoted
+		case '\\':
+			i++
+		case ',', ':', '{', '[', '}', ']':
+			if quoted {
+				continue
+			}
+			count++
+			if c == '{' || c == '[' {
+				depth++
+			} else if c == '}' || c == ']' {
+				depth--
+				count--
+			}
+			if depth > MaxDepth {
+				return count
+			}
+		}
+	}
+	return count
 }
 
 // Parse is [Doc.Parse] with a new Doc.
 func Parse(text []byte) (Value, error) { return new(Doc).Parse(text) }
 
-type parser struct {
-	text  []byte
-	nodes []node
-}
-
-func (p *parser) space(pos int) int {
-	text := p.text
-	for pos < len(text) {
-		switch text[pos] {
-		case ' ', '\t', '\n', '\r':
-			pos++
-		default:
-			return pos
-		}
+// Grow makes room for a text of this many values, keys counted.
+func (d *Doc) Grow(nodes int) {
+	if cap(d.nodes) < nodes {
+		d.nodes = append(make([]node, 0, nodes), d.nodes...)
 	}
-	return pos
 }
 
-// value reads the value at pos and returns the position after it, or where it
-// went wrong and why.
-func (p *parser) value(pos, depth int) (int, string) {
+// parser makes the nodes of a text. Its methods take a position and return the
+// one after what they read, or -1. They are many and small, return little and do
+// the usual without calling: calls and large functions are what costs in a guest.
+type parser struct {
+	text   []byte
+	nodes  []node
+	at     int // where it went wrong
+	reason string
+}
+
+func (p *parser) fail(pos int, reason string) int {
+	p.at, p.reason = pos, reason
+	return -1
+}
+
+// value reads the value that stands at pos.
+func (p *parser) value(pos, depth int) int {
 	if pos >= len(p.text) {
-		return pos, "the text ends early"
+		return p.fail(pos, "the text ends early")
 	}
 	switch c := p.text[pos]; c {
+	case '"':
+		return p.string(pos)
+	case 'n':
+		return p.word(pos, "null", Null)
 	case '{':
 		return p.object(pos, depth)
 	case '[':
 		return p.array(pos, depth)
-	case '"':
-		return p.string(pos)
-	case 'n':
-		return p.literal(pos, "null", Null)
 	case 't':
-		return p.literal(pos, "true", Bool)
+		return p.word(pos, "true", Bool)
 	case 'f':
-		return p.literal(pos, "false", Bool)
+		return p.word(pos, "false", Bool)
 	default:
-		if c == '-' || isDigit(c) {
-			return p.number(pos)
+		if c != '-' && !isDigit(c) {
+			return p.fail(pos, "no value starts with "+strconv.QuoteToASCII(string(rune(c))))
 		}
-		return pos, "no value starts with " + strconv.QuoteToASCII(string(rune(c)))
+		return p.number(pos)
 	}
 }
 
-func (p *parser) open(pos, depth int, kind Kind) (int, string) {
+// grow makes room for as many nodes again: less than what append adds would
+// leave too much garbage behind in the small memory of a guest.
+func (p *parser) grow() {
+	p.nodes = append(make([]node, 0, max(64, 2*cap(p.nodes))), p.nodes...)
+}
+
+// leaf notes a value without others in it.
+func (p *parser) leaf(start, end int, kind Kind, escaped bool) {
+	if len(p.nodes) == cap(p.nodes) {
+		p.grow()
+	}
+	i := len(p.nodes)
+	p.nodes = p.nodes[:i+1]
+	p.nodes[i] = node{start: uint32(start), end: uint32(end), next: uint32(i + 1), kind: kind, escaped: escaped}
+}
+
+func (p *parser) word(pos int, word string, kind Kind) int {
+	end := pos + len(word)
+	if end > len(p.text) || string(p.text[pos:end]) != word {
+		return p.fail(pos, "not a value")
+	}
+	p.leaf(pos, end, kind, false)
+	return end
+}
+
+// object reads the object whose brace stands at pos.
+func (p *parser) object(pos, depth int) int {
+	text, self := p.text, len(p.nodes)
 	if depth >= MaxDepth {
-		return 0, "nested deeper than " + strconv.Itoa(MaxDepth)
+		return p.fail(pos, "nested deeper than "+strconv.Itoa(MaxDepth))
 	}
-	p.nodes = append(p.nodes, node{start: uint32(pos), kind: kind})
-	return len(p.nodes) - 1, ""
+	p.leaf(pos, pos, Object, false)
+	if pos = skipSpace(text, pos+1); pos < len(text) && text[pos] == '}' {
+		return p.close(self, pos)
+	}
+	for {
+		if pos >= len(text) || text[pos] != '"' {
+			return p.fail(pos, "a key is missing")
+		}
+		if pos = p.string(pos); pos < 0 {
+			return pos
+		}
+		if pos >= len(text) || text[pos] != ':' {
+			if pos = skipSpace(text, pos); pos >= len(text) || text[pos] != ':' {
+				return p.fail(pos, "a colon is missing")
+			}
+		}
+		pos++
+		if pos < len(text) && text[pos] <= ' ' {
+			pos = skipSpace(text, pos)
+		}
+		if pos = p.value(pos, depth+1); pos < 0 {
+			return pos
+		}
+		if pos < len(text) && text[pos] <= ' ' {
+			pos = skipSpace(text, pos)
+		}
+		switch {
+		case pos < len(text) && text[pos] == ',':
+			pos++
+			if pos < len(text) && text[pos] <= ' ' {
+				pos = skipSpace(text, pos)
+			}
+		case pos < len(text) && text[pos] == '}':
+			return p.close(self, pos)
+		default:
+			return p.fail(pos, "the object does not go on")
+		}
+	}
 }
 
-func (p *parser) close(i, pos int) int {
-	p.nodes[i].end = uint32(pos)
-	p.nodes[i].next = uint32(len(p.nodes))
+// array reads the array whose bracket stands at pos.
+func (p *parser) array(pos, depth int) int {
+	text, self := p.text, len(p.nodes)
+	if depth >= MaxDepth {
+		return p.fail(pos, "nested deeper than "+strconv.Itoa(MaxDepth))
+	}
+	p.leaf(pos, pos, Array, false)
+	if pos = skipSpace(text, pos+1); pos < len(text) && text[pos] == ']' {
+		return p.close(self, pos)
+	}
+	for {
+		if pos = p.value(pos, depth+1); pos < 0 {
+			return pos
+		}
+		pos = skipSpace(text, pos)
+		switch {
+		case pos < len(text) && text[pos] == ',':
+			pos = skipSpace(text, pos+1)
+		case pos < len(text) && text[pos] == ']':
+			return p.close(self, pos)
+		default:
+			return p.fail(pos, "the array does not go on")
+		}
+	}
+}
+
+// close ends the array or object at node self with the byte at pos.
+func (p *parser) close(self, pos int) int {
+	n := &p.nodes[self]
+	n.end, n.next = uint32(pos+1), uint32(len(p.nodes))
+	return pos + 1
+}
+
+// string reads the string whose quote stands at pos.
+func (p *parser) string(pos int) int {
+	end := skipPlain(p.text, pos+1)
+	if end >= len(p.text) || p.text[end] != '"' {
+		return p.oddString(pos+1, end)
+	}
+	p.leaf(pos+1, end, Text, false)
+	return end + 1
+}
+
+// oddString reads on at pos a string that starts at start and has more than
+// plain characters.
+func (p *parser) oddString(start, pos int) int {
+	text, escaped := p.text, false
+	for pos < len(text) && text[pos] != '"' {
+		n, reason := oddLength(text[pos:])
+		if reason != "" {
+			return p.fail(pos, reason)
+		}
+		escaped = escaped || text[pos] == '\\'
+		pos = skipPlain(text, pos+n)
+	}
+	if pos >= len(text) {
+		return p.fail(pos, "the string does not end")
+	}
+	p.leaf(start, pos, Text, escaped)
+	return pos + 1
+}
+
+// number reads the number at pos.
+func (p *parser) number(pos int) int {
+	text, start := p.text, pos
+	if text[pos] == '-' {
+		pos++
+	}
+	whole := pos
+	if pos = digits(text, pos); pos == whole || text[whole] == '0' && pos > whole+1 {
+		return p.fail(whole, "a digit is missing, or there is a 0 too many")
+	}
+	if pos < len(text) && text[pos] == '.' {
+		fraction := pos + 1
+		if pos = digits(text, fraction); pos == fraction {
+			return p.fail(pos, "a digit is missing")
+		}
+	}
+	if pos < len(text) && text[pos]|0x20 == 'e' {
+		pos++
+		if pos < len(text) && (text[pos] == '+' || text[pos] == '-') {
+			pos++
+		}
+		exponent := pos
+		if pos = digits(text, exponent); pos == exponent {
+			return p.fail(pos, "a digit is missing")
+		}
+	}
+	p.leaf(start, pos, Number, false)
 	return pos
 }
 
-func (p *parser) object(pos, depth int) (int, string) {
-	self, reason := p.open(pos, depth, Object)
-	if reason != "" {
-		return pos, reason
+// skipPlain returns the position of the first byte from pos on that does not
+// stand for itself in a string: a quote, a backslash, a control character or a
+// part of a longer rune. It looks at eight bytes at once.
+func skipPlain(text []byte, pos int) int {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	for len(text)-pos >= 8 {
+		b := text[pos : pos+8]
+		w := uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 |
+			uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
+		quote, backslash := w^ones*'"', w^ones*'\\'
+		// A borrow from a lower byte can only make a byte above an odd one look odd.
+		odd := ((w-ones*0x20)&^w | (quote-ones)&^quote | (backslash-ones)&^backslash | w) & tops
+		if odd != 0 {
+			return pos + bits.TrailingZeros64(odd)>>3
+		}
+		pos += 8
 	}
-	pos = p.space(pos + 1)
-	if pos < len(p.text) && p.text[pos] == '}' {
-		return p.close(self, pos+1), ""
+	for pos < len(text) && text[pos] >= 0x20 && text[pos] < utf8.RuneSelf && text[pos] != '"' && text[pos] != '\\' {
+		pos++
 	}
-	for {
-		if pos >= len(p.text) || p.text[pos] != '"' {
-			return pos, "a key is missing"
-		}
-		if pos, reason = p.string(pos); reason != "" {
-			return pos, reason
-		}
-		pos = p.space(pos)
-		if pos >= len(p.text) || p.text[pos] != ':' {
-			return pos, "a colon is missing"
-		}
-		if pos, reason = p.value(p.space(pos+1), depth+1); reason != "" {
-			return pos, reason
-		}
-		pos = p.space(pos)
-		switch {
-		case pos < len(p.text) && p.text[pos] == ',':
-			pos = p.space(pos + 1)
-		case pos < len(p.text) && p.text[pos] == '}':
-			return p.close(self, pos+1), ""
-		default:
-			return pos, "the object does not go on"
-		}
-	}
+	return pos
 }
 
-func (p *parser) array(pos, depth int) (int, string) {
-	self, reason := p.open(pos, depth, Array)
-	if reason != "" {
-		return pos, reason
+func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
+
+func skipSpace(text []byte, pos int) int {
+	for pos < len(text) && isSpace(text[pos]) {
+		pos++
 	}
-	pos = p.space(pos + 1)
-	if pos < len(p.text) && p.text[pos] == ']' {
-		return p.close(self, pos+1), ""
-	}
-	for {
-		if pos, reason = p.value(pos, depth+1); reason != "" {
-			return pos, reason
-		}
-		pos = p.space(pos)
-		switch {
-		case pos < len(p.text) && p.text[pos] == ',':
-			pos = p.space(pos + 1)
-		case pos < len(p.text) && p.text[pos] == ']':
-			return p.close(self, pos+1), ""
-		default:
-			return pos, "the array does not go on"
-		}
-	}
+	return pos
 }
 
-func (p *parser) literal(pos int, word string, kind Kind) (int, string) {
-	if len(p.text)-pos < len(word) || string(p.text[pos:pos+len(word)]) != word {
-		return pos, "not a value"
-	}
-	p.leaf(pos, pos+len(word), kind, false)
-	return pos + len(word), ""
-}
-
-func (p *parser) leaf(start, end int, kind Kind, escaped bool) {
-	p.nodes = append(p.nodes, node{
-		start: uint32(start), end: uint32(end), next: uint32(len(p.nodes) + 1), kind: kind, escaped: escaped,
-	})
-}
-
-func (p *parser) string(pos int) (int, string) {
-	text := p.text
-	start, escaped := pos+1, false
-	for pos++; pos < len(text); {
-		switch c := text[pos]; {
-		case c == '"':
-			p.leaf(start, pos, Text, escaped)
-			return pos + 1, ""
-		case c == '\\':
-			escaped = true
-			n := escapeLength(text[pos:])
-			if n == 0 {
-				return pos, "no such escape"
-			}
-			pos += n
-		case c < 0x20:
-			return pos, "a control character stands in a string"
-		case c < utf8.RuneSelf:
-			pos++
-		default:
-			r, n := utf8.DecodeRune(text[pos:])
-			if r == utf8.RuneError && n == 1 {
-				return pos, "not UTF-8"
-			}
-			pos += n
+// oddLength returns the length of the escape or the rune that b starts with.
+func oddLength(b []byte) (n int, reason string) {
+	switch c := b[0]; {
+	case c == '\\':
+		if n = escapeLength(b); n == 0 {
+			return 0, "no such escape"
 		}
+		return n, ""
+	case c < 0x20:
+		return 0, "a control character stands in a string"
 	}
-	return pos, "the string does not end"
+	r, n := utf8.DecodeRune(b)
+	if r == utf8.RuneError && n == 1 {
+		return 0, "not UTF-8"
+	}
+	return n, ""
 }
 
 // escapeLength returns the length of the escape that b starts with, 0 for none.
@@ -243,39 +379,6 @@ func escapeLength(b []byte) int {
 		}
 	}
 	return 0
-}
-
-func (p *parser) number(pos int) (int, string) {
-	text, start := p.text, pos
-	if text[pos] == '-' {
-		pos++
-	}
-	switch {
-	case pos < len(text) && text[pos] == '0':
-		pos++
-	case pos < len(text) && isDigit(text[pos]):
-		pos = digits(text, pos)
-	default:
-		return pos, "a digit is missing"
-	}
-	if pos < len(text) && text[pos] == '.' {
-		fraction := pos + 1
-		if pos = digits(text, fraction); pos == fraction {
-			return pos, "a digit is missing"
-		}
-	}
-	if pos < len(text) && text[pos]|0x20 == 'e' {
-		pos++
-		if pos < len(text) && (text[pos] == '+' || text[pos] == '-') {
-			pos++
-		}
-		exponent := pos
-		if pos = digits(text, exponent); pos == exponent {
-			return pos, "a digit is missing"
-		}
-	}
-	p.leaf(start, pos, Number, false)
-	return pos, ""
 }
 
 func digits(text []byte, pos int) int {
@@ -305,11 +408,4 @@ func hex4(b []byte) (rune, bool) {
 		r = r<<4 | rune(c)
 	}
 	return r, true
-}
-
-// Grow makes room for a text of this many values, keys counted.
-func (d *Doc) Grow(nodes int) {
-	if cap(d.nodes) < nodes {
-		d.nodes = append(make([]node, 0, nodes), d.nodes...)
-	}
 }

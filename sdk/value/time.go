@@ -33,7 +33,7 @@ func (t Time) Sub(u Time) float64 { return float64(t-u) / float64(Second) }
 func (t Time) Before(u Time) bool { return t < u }
 
 // String returns the contract's form: 2026-11-23T18:00:00.000000Z.
-func (t Time) String() string { return string(t.Append(nil)) }
+func (t Time) String() string { return string(t.Append(make([]byte, 0, 27))) }
 
 // Append appends the contract's form of t.
 func (t Time) Append(dst []byte) []byte {
@@ -55,9 +55,7 @@ func (t Time) Append(dst []byte) []byte {
 const dayMicros = 24 * 3600 * int64(Second)
 
 func appendDigits(dst []byte, n int64, width int) []byte {
-	for range width {
-		dst = append(dst, '0')
-	}
+	dst = append(dst, "000000"[:width]...)
 	for i := len(dst) - 1; n > 0; i-- {
 		dst[i] = '0' + byte(n%10)
 		n /= 10

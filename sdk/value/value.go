@@ -45,9 +45,14 @@ func (v Value) Get(key string) Value {
 	if v.Kind() != Object {
 		return Value{}
 	}
-	nodes := v.doc.nodes
+	nodes, text := v.doc.nodes, v.doc.text
 	for i, end := v.i+1, nodes[v.i].next; i < end; i = nodes[i+1].next {
-		if v.doc.is(i, key) {
+		n := &nodes[i]
+		if n.escaped {
+			if v.doc.is(i, key) {
+				return Value{v.doc, i + 1}
+			}
+		} else if int(n.end-n.start) == len(key) && string(text[n.start:n.end]) == key {
 			return Value{v.doc, i + 1}
 		}
 	}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/interlock-run/interlock/host/sandbox"
+	"github.com/interlock-run/interlock/policies/builtin"
+	"github.com/interlock-run/interlock/policies/policytest"
+	"github.com/interlock-run/interlock/sdk/abi"
+	"github.com/interlock-run/interlock/sdk/tck"
+)
+
+var suite *policytest.Suite
+
+func TestMain(m *testing.M) {
+	os.Exit(policytest.Main(m, module, ".", func(s *policytest.Suite) { suite = s }))
+}
+
+type native struct{}
+
+func (native) Manifest() []byte                     { return module.Manifest() }
+func (native) Call(in []byte) (out []byte, _ error) { return module.Evaluate(in), nil }
+
+type guest struct{ *sandbox.Module }
+
+func (g guest) Call(in []byte) ([]byte, error) {
+	result, err := g.Module.Call(context.Background(), in, sandbox.CallOptions{})
+	var failed *sandbox.CallError
+	if errors.As(err, &failed) {
+		return nil, fmt.Errorf("%w\n%s", err, failed.Log)
+	} else if err != nil {
+		return nil, err
+	}
+	return result.Output, nil
+}
+
+func TestContractNatively(t *testing.T) { tck.Run(t, native{}, tck.Options{}) }
+
+func TestContractInTheSandbox(t *testing.T) { tck.Run(t, guest{suite.Guest}, tck.Options{}) }
+
+// TestTheDefaultPoliciesAreOfRulesThatExist also checks that every rule has a
+// place, and that what stands in a policy is for its kind of run.
+func TestTheDefaultPoliciesAreOfRulesThatExist(t *testing.T) {
+	used := map[string]bool{}
+	for _, policy := range builtin.Policies() {
+		runType := abi.RunTypeFlow
+		if policy.Name == builtin.CoreTaskPolicy || policy.Name == builtin.BackgroundTaskPolicy {
+			runType = abi.RunTypeTask
+		}
+		seen := map[string]bool{}
+		for _, entry := range policy.Entries {
+			rule := suite.Manifest.Rule(entry.Name)
+			if rule == nil || seen[entry.Name] || rule.RunType != abi.AnyType && rule.RunType != runType {
+				t.Errorf("%s in %s: %+v", entry.Name, policy.Name, rule)
+				continue
+			}
+			if (len(entry.Settings) > 0) != (rule.ConfigSchema != nil) {
+				t.Errorf("%s takes settings %v, its schema is %s", entry.Name, entry.Settings, rule.ConfigSchema)
+			}
+			used[entry.Name], seen[entry.Name] = true, true
+		}
+	}
+	for _, rule := range suite.Manifest.Rules {
+		if !used[rule.Name] {
+			t.Errorf("%s stands in no policy", rule.Name)
+		}
+	}
+}
