@@ -162,7 +162,7 @@ func (o *Orchestrator) settle(ctx context.Context, kind prefect.RunType, id uuid
 	if errors.Is(err, ErrLostRace) {
 		return prefect.Errorf(prefect.Unavailable, "too many changes of the run at the same time: %w", err)
 	}
-	if err == nil && done != nil && o.Notify != nil && promises(done) {
+	if err == nil && o.Notify != nil && done != nil && done.Existing == nil && promises(done) {
 		o.Notify()
 	}
 	return err
