@@ -15,6 +15,10 @@ import (
 
 // eachURL is storetest.Each with a way to run statements beside the store.
 func eachURL(t *testing.T, fn func(t *testing.T, db *store.DB, exec func(query string))) {
+	eachURLAt(t, func(t *testing.T, db *store.DB, _ string, exec func(query string)) { fn(t, db, exec) })
+}
+
+func eachURLAt(t *testing.T, fn func(t *testing.T, db *store.DB, url string, exec func(query string))) {
 	for kind, url := range storetest.URLs(t) {
 		t.Run(kind, func(t *testing.T) {
 			db := storetest.Open(t, url)
@@ -24,7 +28,7 @@ func eachURL(t *testing.T, fn func(t *testing.T, db *store.DB, exec func(query s
 			}
 			raw := must(sql.Open(driver, dsn))(t)
 			t.Cleanup(func() { check(t, raw.Close()) })
-			fn(t, db, func(query string) {
+			fn(t, db, url, func(query string) {
 				t.Helper()
 				if _, err := raw.Exec(query); err != nil {
 					t.Fatalf("%s: %v", query, err)
