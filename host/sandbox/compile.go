@@ -18,7 +18,6 @@ func (r *Runtime) compile(ctx context.Context, wasm []byte) (*code, error) {
 		WithCoreFeatures(api.CoreFeaturesV2).
 		WithMemoryLimitPages(r.limits.MemoryPages).
 		WithDebugInfoEnabled(false).
-		WithCloseOnContextDone(true).
 		WithCompilationCache(cache)
 	c := &code{runtime: wazero.NewRuntimeWithConfig(ctx, config), cache: cache}
 	c.compiled, err = compileGuarded(ctx, c.runtime, wasm)

@@ -27,6 +27,9 @@ type Limits struct {
 	Concurrency int           // calls of one module at the same time, more wait; default 16
 	Deadline    time.Duration // wall clock of one call, waiting for an instance included; default 1 s
 	Fuel        uint64        // work of one call in units; default 10 million
+	InitFuel    uint64        // work of _initialize; default 100 million
+	StackBytes  uint32        // stack of nested calls, estimated from above; default 512 KiB
+	LoadTime    time.Duration // wall clock of _initialize, and of compiling; default 20 s
 	Caps        wasm.Caps     // what a module may contain; MemoryPages stands above
 }
 
@@ -38,6 +41,9 @@ const (
 	defaultConcurrency = 16
 	defaultDeadline    = time.Second
 	defaultFuel        = 10_000_000
+	defaultInitFuel    = 100_000_000
+	defaultStackBytes  = 512 << 10
+	defaultLoadTime    = 20 * time.Second
 )
 
 // withDefaults returns the limits with zero fields filled in.
@@ -63,5 +69,15 @@ func (l Limits) withDefaults() Limits {
 	if l.Fuel == 0 {
 		l.Fuel = defaultFuel
 	}
+	if l.InitFuel == 0 {
+		l.InitFuel = defaultInitFuel
+	}
+	if l.StackBytes == 0 {
+		l.StackBytes = defaultStackBytes
+	}
+	if l.LoadTime == 0 {
+		l.LoadTime = defaultLoadTime
+	}
+	l.Caps = l.Caps.WithDefaults()
 	return l
 }

@@ -1,6 +1,9 @@
 package sandbox
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // RefusedError says why bytes cannot be a module here. Nothing of a refused
 // module is kept.
@@ -29,6 +32,7 @@ const (
 	KindTrap      CallErrorKind = "trap"      // the guest trapped, exited or returned nonsense
 	KindDeadline  CallErrorKind = "deadline"  // it ran past the deadline
 	KindFuel      CallErrorKind = "fuel"      // it used up its fuel
+	KindStack     CallErrorKind = "stack"     // its calls went too deep
 	KindOutput    CallErrorKind = "output"    // its result is over the cap or out of bounds
 	KindMemory    CallErrorKind = "memory"    // it could not take the input
 	KindBusy      CallErrorKind = "busy"      // no instance came free in time
@@ -47,6 +51,8 @@ type CallError struct {
 	Reason string
 	Log    []byte // what the guest printed until then, capped
 	Fuel   uint64 // what it used until then, in units
+
+	Duration time.Duration // wall clock in the guest
 }
 
 func (e *CallError) Error() string {

@@ -2,14 +2,13 @@ package sandbox
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
-	"github.com/tetratelabs/wazero/sys"
+	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/interlock-run/interlock/sdk/abi"
 )
@@ -21,18 +20,43 @@ type instance struct {
 	memory    api.Memory
 	alloc     api.Function
 	evaluator api.Function
+	gauge     gauge
+	watch     watch
+	globals   []api.MutableGlobal // the guest's own
+	linear    *linear
 	host      host
 	ctx       context.Context // carries host to the WASI functions
 	stack     [2]uint64
 }
 
-// newInstance instantiates and initialises. The guest sees the same world each
-// time: [epoch] and random numbers that follow from its digest.
+// newInstance makes an instance that is ready for a call: from the module's
+// snapshot if there is one, else from the start.
 func newInstance(ctx context.Context, m *Module) (*instance, error) {
+	inst, err := instantiate(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	if m.snapshot != nil {
+		err = inst.adopt(m.snapshot)
+	} else {
+		err = inst.initialize()
+	}
+	if err != nil {
+		inst.close()
+		return nil, err
+	}
+	return inst, nil
+}
+
+// instantiate makes an instance in which nothing has run yet.
+func instantiate(ctx context.Context, m *Module) (*instance, error) {
 	inst := &instance{module: m}
-	inst.host.begin(CallOptions{Seed: m.digest}, m.limits.LogBytes)
 	inst.ctx = context.WithValue(context.WithoutCancel(ctx), hostKey{}, &inst.host)
-	guest, err := m.code.runtime.InstantiateModule(inst.ctx, m.code.compiled,
+	allocator := experimental.MemoryAllocatorFunc(func(_, most uint64) experimental.LinearMemory {
+		inst.linear = newLinear(most)
+		return inst.linear
+	})
+	guest, err := m.code.runtime.InstantiateModule(experimental.WithMemoryAllocator(inst.ctx, allocator), m.code.compiled,
 		wazero.NewModuleConfig().WithName("").WithStartFunctions())
 	if err != nil {
 		return nil, fmt.Errorf("instantiate: %s", reason(err))
@@ -41,59 +65,90 @@ func newInstance(ctx context.Context, m *Module) (*instance, error) {
 	inst.memory = guest.ExportedMemory(abi.ExportMemory)
 	inst.alloc = guest.ExportedFunction(abi.ExportAlloc)
 	inst.evaluator = guest.ExportedFunction(abi.ExportEvaluate)
-	if start := guest.ExportedFunction(abi.ExportInit); start != nil {
-		deadline, cancel := context.WithTimeout(inst.ctx, m.limits.Deadline)
-		defer cancel()
-		if err := start.CallWithStack(deadline, nil); err != nil {
-			inst.close()
-			return nil, fmt.Errorf("%s: %s%s", abi.ExportInit, reason(err), inst.lastWords())
+	inst.gauge = newGauge(guest, m.metered)
+	inst.watch.stop = global(guest, m.metered.Stop)
+	for _, name := range m.metered.Globals {
+		if g, ok := guest.ExportedGlobal(name).(api.MutableGlobal); ok {
+			inst.globals = append(inst.globals, g)
 		}
 	}
 	return inst, nil
+}
+
+// initialize writes the module's data and runs _initialize. The guest sees the
+// same world each time: [epoch] and random numbers that follow from its digest.
+func (inst *instance) initialize() error {
+	m := inst.module
+	for k, d := range m.metered.Data {
+		if !inst.memory.Write(d.Offset, m.bytes[d.Start:d.End]) {
+			return fmt.Errorf("data segment %d at %d with %d bytes is out of bounds", k, d.Offset, d.End-d.Start)
+		}
+	}
+	if start := inst.guest.ExportedFunction(abi.ExportInit); start != nil {
+		return inst.run(abi.ExportInit, start, m.limits.InitFuel, nil)
+	}
+	return nil
+}
+
+// run calls a function outside of an evaluation.
+func (inst *instance) run(name string, f api.Function, fuel uint64, stack []uint64) error {
+	l := inst.module.limits
+	inst.host.begin(CallOptions{Seed: inst.module.digest}, l.LogBytes, inst.gauge)
+	inst.gauge.set(fuel, l.StackBytes)
+	end := inst.watch.begin(context.Background(), time.Now().Add(l.LoadTime))
+	err := f.CallWithStack(inst.ctx, stack)
+	end()
+	if err != nil {
+		failed := inst.failed(err)
+		words := ""
+		if len(failed.Log) > 0 {
+			words = fmt.Sprintf(" (it printed %q)", failed.Log)
+		}
+		return fmt.Errorf("%s: %s: %s%s", name, failed.Kind, failed.Reason, words)
+	}
+	return nil
 }
 
 func (inst *instance) close() {
 	_ = inst.guest.Close(context.Background())
 }
 
-// lastWords is what the guest printed before it failed, for a message.
-func (inst *instance) lastWords() string {
-	if len(inst.host.log) == 0 {
-		return ""
+// evaluate is one call: input in, output out.
+func (inst *instance) evaluate(ctx context.Context, in []byte, o CallOptions, deadline time.Time) (*Result, *CallError) {
+	started := time.Now()
+	inst.host.begin(o, inst.module.limits.LogBytes, inst.gauge)
+	inst.gauge.set(o.Fuel, o.StackBytes)
+	end := inst.watch.begin(ctx, deadline)
+	out, failed := inst.exchange(in)
+	end()
+	if failed == nil && inst.gauge.left() < 0 {
+		failed = inst.fail(KindFuel, inst.gauge.spent())
 	}
-	return fmt.Sprintf(" (it printed %q)", inst.host.log)
+	if failed != nil {
+		failed.Duration = time.Since(started)
+		return nil, failed
+	}
+	return &Result{Output: out, Log: inst.host.output(), Fuel: inst.gauge.used(), Duration: time.Since(started)}, nil
 }
 
-// evaluate is one call: input in, output out.
-func (inst *instance) evaluate(ctx context.Context, in []byte, o CallOptions, deadline time.Time) (*Result, error) {
-	started := time.Now()
-	inst.host.begin(o, inst.module.limits.LogBytes)
-	bounded, cancel := context.WithDeadline(inst.ctx, deadline)
-	defer cancel()
-	stop := context.AfterFunc(ctx, cancel)
-	defer stop()
-
+func (inst *instance) exchange(in []byte) ([]byte, *CallError) {
 	inst.stack[0] = uint64(len(in))
-	if err := inst.alloc.CallWithStack(bounded, inst.stack[:]); err != nil {
-		return nil, inst.failed(ctx, err)
+	if err := inst.alloc.CallWithStack(inst.ctx, inst.stack[:]); err != nil {
+		return nil, inst.failed(err)
 	}
 	ptr := uint32(inst.stack[0])
 	if !inst.memory.Write(ptr, in) {
 		return nil, inst.fail(KindMemory, fmt.Sprintf("%s(%d) returned %d, which is out of bounds", abi.ExportAlloc, len(in), ptr))
 	}
 	inst.stack[0], inst.stack[1] = uint64(ptr), uint64(len(in))
-	if err := inst.evaluator.CallWithStack(bounded, inst.stack[:]); err != nil {
-		return nil, inst.failed(ctx, err)
+	if err := inst.evaluator.CallWithStack(inst.ctx, inst.stack[:]); err != nil {
+		return nil, inst.failed(err)
 	}
-	out, err := inst.read(inst.stack[0])
-	if err != nil {
-		return nil, err
-	}
-	return &Result{Output: out, Log: inst.host.output(), Duration: time.Since(started)}, nil
+	return inst.read(inst.stack[0])
 }
 
 // read copies the bytes that a packed pointer and length stand for.
-func (inst *instance) read(packed uint64) ([]byte, error) {
+func (inst *instance) read(packed uint64) ([]byte, *CallError) {
 	ptr, size := uint32(packed>>32), uint32(packed)
 	if limit := inst.module.limits.OutputBytes; int64(size) > int64(limit) {
 		return nil, inst.fail(KindOutput, fmt.Sprintf("the output has %d bytes, the limit is %d", size, limit))
@@ -106,19 +161,24 @@ func (inst *instance) read(packed uint64) ([]byte, error) {
 }
 
 func (inst *instance) fail(kind CallErrorKind, reason string) *CallError {
-	return &CallError{Kind: kind, Reason: reason, Log: inst.host.output()}
+	return &CallError{Kind: kind, Reason: reason, Log: inst.host.output(), Fuel: inst.gauge.used()}
 }
 
-// failed explains an error of wazero.
-func (inst *instance) failed(ctx context.Context, err error) *CallError {
-	var ended *sys.ExitError
-	if errors.As(err, &ended) {
-		if ctx.Err() != nil {
-			return inst.fail(KindCancelled, ctx.Err().Error())
-		}
-		return inst.fail(KindDeadline, fmt.Sprintf("the call ran for more than %s", inst.module.limits.Deadline))
+// failed explains an error of wazero: what was added to the guest traps like the
+// guest itself, but leaves traces.
+func (inst *instance) failed(err error) *CallError {
+	switch cause := inst.watch.cause(); {
+	case cause == KindDeadline:
+		return inst.fail(cause, fmt.Sprintf("the call ran for more than %s", inst.module.limits.Deadline))
+	case cause != "":
+		return inst.fail(cause, "the caller gave up")
+	case inst.gauge.left() < 0:
+		return inst.fail(KindFuel, inst.gauge.spent())
+	case inst.gauge.overflown():
+		return inst.fail(KindStack, "the guest's calls go too deep")
+	default:
+		return inst.fail(KindTrap, reason(err))
 	}
-	return inst.fail(KindTrap, reason(err))
 }
 
 // reason is wazero's error without its stack trace.
@@ -130,30 +190,20 @@ func reason(err error) string {
 }
 
 // readManifest checks the version of the interface and keeps the manifest.
-func (m *Module) readManifest(ctx context.Context) error {
-	inst, err := newInstance(ctx, m)
-	if err != nil {
+func (m *Module) readManifest(inst *instance) error {
+	if err := inst.run(abi.ExportABI, inst.guest.ExportedFunction(abi.ExportABI), m.limits.Fuel, inst.stack[:]); err != nil {
 		return refuse("%s", err)
 	}
-	bounded, cancel := context.WithTimeout(inst.ctx, m.limits.Deadline)
-	defer cancel()
-	if err := inst.guest.ExportedFunction(abi.ExportABI).CallWithStack(bounded, inst.stack[:]); err != nil {
-		inst.close()
-		return refuse("%s: %s", abi.ExportABI, reason(err))
-	}
 	if version := uint32(inst.stack[0]); version != abi.Version {
-		inst.close()
 		return refuse("%s returned %d, this server speaks version %d", abi.ExportABI, version, abi.Version)
 	}
-	if err := inst.guest.ExportedFunction(abi.ExportManifest).CallWithStack(bounded, inst.stack[:]); err != nil {
-		inst.close()
-		return refuse("%s: %s", abi.ExportManifest, reason(err))
+	if err := inst.run(abi.ExportManifest, inst.guest.ExportedFunction(abi.ExportManifest), m.limits.Fuel, inst.stack[:]); err != nil {
+		return refuse("%s", err)
 	}
-	m.manifest, err = inst.read(inst.stack[0])
-	if err != nil {
-		inst.close()
-		return refuse("%s: %s", abi.ExportManifest, err.(*CallError).Reason)
+	manifest, failed := inst.read(inst.stack[0])
+	if failed != nil {
+		return refuse("%s: %s", abi.ExportManifest, failed.Reason)
 	}
-	m.put(inst)
+	m.manifest = manifest
 	return nil
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/tetratelabs/wazero"
+
+	"github.com/interlock-run/interlock/host/sandbox/meter"
 )
 
 // Module is a loaded policy module. It is safe for concurrent use.
@@ -15,7 +17,11 @@ type Module struct {
 	digest   string
 	limits   Limits
 	manifest []byte
+	bytes    []byte // the original
+	metered  *meter.Metered
 	code     *code
+	snapshot *snapshot // nil: every call needs a new instance
+	counters counters
 
 	slots chan struct{} // one token for each running call
 
@@ -38,6 +44,8 @@ type CallOptions struct {
 	Now  time.Time // what the guest's clock says, all the time
 	Seed string    // what the guest's random numbers follow from
 	Fuel uint64    // work in units; 0: the limit of the runtime
+
+	StackBytes uint32 // of nested calls; 0: the limit of the runtime
 }
 
 // Result is what a call gave.
@@ -50,10 +58,7 @@ type Result struct {
 
 // newModule does all of a Load: it leaves nothing behind when it fails.
 func newModule(ctx context.Context, r *Runtime, digest string, bytes []byte) (*Module, error) {
-	if _, err := r.limits.admit(bytes); err != nil {
-		return nil, err
-	}
-	code, err := r.compile(ctx, bytes)
+	decoded, err := r.limits.admit(bytes)
 	if err != nil {
 		return nil, err
 	}
@@ -61,14 +66,41 @@ func newModule(ctx context.Context, r *Runtime, digest string, bytes []byte) (*M
 		runtime: r,
 		digest:  digest,
 		limits:  r.limits,
-		code:    code,
-		slots:   make(chan struct{}, r.limits.Concurrency),
+		bytes:   bytes,
+		metered: meter.Rewrite(decoded, meter.Options{
+			MemoryPages:  r.limits.MemoryPages,
+			TableEntries: uint32(r.limits.Caps.TableEntries),
+			Slice:        slice,
+			StripData:    true,
+		}),
+		slots: make(chan struct{}, r.limits.Concurrency),
 	}
-	if err := m.readManifest(ctx); err != nil {
-		_ = code.close(ctx)
+	m.code, err = r.compile(ctx, m.metered.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	m.metered.Bytes = nil
+	if err := m.first(ctx); err != nil {
+		_ = m.free(ctx)
 		return nil, err
 	}
 	return m, nil
+}
+
+// first makes the first instance, reads the manifest and takes the snapshot.
+func (m *Module) first(ctx context.Context) error {
+	inst, err := newInstance(ctx, m)
+	if err != nil {
+		return refuse("%s", err)
+	}
+	defer inst.close()
+	if m.metered.Restorable {
+		if m.snapshot, err = inst.take(); err != nil {
+			return err
+		}
+		m.metered.Data, m.bytes = nil, nil
+	}
+	return m.readManifest(inst)
 }
 
 // Digest is "sha256:" and the hex digits of the module's original bytes.
@@ -77,31 +109,35 @@ func (m *Module) Digest() string { return m.digest }
 // Manifest is what interlock_manifest returned, unparsed.
 func (m *Module) Manifest() []byte { return m.manifest }
 
-// Call evaluates one input. Calls do not see each other. Every error is a
-// *CallError.
+// Call evaluates one input. Calls do not see each other: each starts where
+// _initialize ended. Every error is a *CallError.
 func (m *Module) Call(ctx context.Context, in []byte, o CallOptions) (*Result, error) {
 	if o.Fuel == 0 {
 		o.Fuel = m.limits.Fuel
 	}
+	if o.StackBytes == 0 {
+		o.StackBytes = m.limits.StackBytes
+	}
 	if !m.enter() {
-		return nil, &CallError{Kind: KindClosed, Reason: "the module is closed"}
+		return nil, m.counters.failed(&CallError{Kind: KindClosed, Reason: "the module is closed"})
 	}
 	defer m.calls.Done()
 	deadline := time.Now().Add(m.limits.Deadline)
-	if err := m.acquire(ctx, deadline); err != nil {
-		return nil, err
+	if failed := m.acquire(ctx, deadline); failed != nil {
+		return nil, m.counters.failed(failed)
 	}
 	defer func() { <-m.slots }()
 
 	inst, err := m.take(ctx)
 	if err != nil {
-		return nil, &CallError{Kind: KindMemory, Reason: err.Error()}
+		return nil, m.counters.failed(&CallError{Kind: KindMemory, Reason: err.Error()})
 	}
-	result, err := inst.evaluate(ctx, in, o, deadline)
-	if err != nil {
+	result, failed := inst.evaluate(ctx, in, o, deadline)
+	if failed != nil {
 		inst.close()
-		return nil, err
+		return nil, m.counters.failed(failed)
 	}
+	m.counters.done(result.Fuel, result.Duration)
 	m.put(inst)
 	return result, nil
 }
@@ -118,7 +154,10 @@ func (m *Module) enter() bool {
 }
 
 // acquire waits for one of the module's concurrent calls to end.
-func (m *Module) acquire(ctx context.Context, deadline time.Time) error {
+func (m *Module) acquire(ctx context.Context, deadline time.Time) *CallError {
+	if ctx.Err() != nil {
+		return &CallError{Kind: KindCancelled, Reason: ctx.Err().Error()}
+	}
 	select {
 	case m.slots <- struct{}{}:
 		return nil
@@ -146,11 +185,17 @@ func (m *Module) take(ctx context.Context) (*instance, error) {
 		return inst, nil
 	}
 	m.mu.Unlock()
+	m.counters.made.Add(1)
 	return newInstance(ctx, m)
 }
 
-// put keeps an instance for later calls.
+// put keeps an instance for later calls, if it can be brought back to where it
+// started.
 func (m *Module) put(inst *instance) {
+	if !inst.restore(m.snapshot) {
+		inst.close()
+		return
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.idle = append(m.idle, inst)
@@ -179,7 +224,7 @@ func (m *Module) shut(ctx context.Context) error {
 			inst.close()
 		}
 		m.idle = nil
-		done <- m.code.close(context.WithoutCancel(ctx))
+		done <- m.free(context.WithoutCancel(ctx))
 	}()
 	select {
 	case err := <-done:
@@ -187,6 +232,15 @@ func (m *Module) shut(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// free gives back what the module holds, once its instances are closed.
+func (m *Module) free(ctx context.Context) error {
+	err := m.code.close(ctx)
+	if m.snapshot != nil {
+		m.snapshot.image.close()
+	}
+	return err
 }
 
 func (c *code) close(ctx context.Context) error {

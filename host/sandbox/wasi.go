@@ -32,6 +32,7 @@ type host struct {
 	random *rand.ChaCha8 // made on first use
 	log    []byte
 	logCap int
+	gauge  gauge // of the guest that asks
 }
 
 // epoch is what guests take for now while they initialise, and in calls without
@@ -39,11 +40,11 @@ type host struct {
 func epoch() time.Time { return time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) }
 
 // begin prepares for the next call.
-func (h *host) begin(o CallOptions, logCap int) {
+func (h *host) begin(o CallOptions, logCap int, g gauge) {
 	if o.Now.IsZero() {
 		o.Now = epoch()
 	}
-	*h = host{now: o.Now, seed: o.Seed, log: h.log[:0], logCap: logCap}
+	*h = host{now: o.Now, seed: o.Seed, log: h.log[:0], logCap: logCap, gauge: g}
 }
 
 // output copies what the guest printed.
@@ -194,6 +195,7 @@ func random(h *host, m api.Memory, p []uint64) uint32 {
 	if !ok {
 		return errnoFault
 	}
+	h.gauge.charge(uint64(len(buf)))
 	if h.random == nil {
 		h.random = rand.NewChaCha8(sha256.Sum256([]byte(h.seed)))
 	}

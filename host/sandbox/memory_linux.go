@@ -1,0 +1,177 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// image is the memory of a snapshot. A big one lies in a file of its own in
+// memory, which instances map copy-on-write: so they share what they do not
+// write, and the kernel knows what they have written.
+type image struct {
+	bytes   []byte
+	file    int      // descriptor, or -1 for a small one
+	pagemap *os.File // nil where the kernel cannot be asked
+}
+
+func newImage(view []byte) (*image, error) {
+	if len(view) <= smallMemory {
+		return &image{bytes: append([]byte(nil), view...), file: -1}, nil
+	}
+	file, err := unix.MemfdCreate("interlock-snapshot", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("memfd: %w", err)
+	}
+	i := &image{file: file}
+	if err := unix.Ftruncate(file, int64(len(view))); err != nil {
+		i.close()
+		return nil, fmt.Errorf("memfd: %w", err)
+	}
+	i.bytes, err = unix.Mmap(file, 0, len(view), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		i.close()
+		return nil, fmt.Errorf("map snapshot: %w", err)
+	}
+	copy(i.bytes, view)
+	if err := unix.Mprotect(i.bytes, unix.PROT_READ); err != nil {
+		i.close()
+		return nil, fmt.Errorf("protect snapshot: %w", err)
+	}
+	if i.pagemap, err = os.Open("/proc/self/pagemap"); err != nil {
+		i.pagemap = nil
+	}
+	return i, nil
+}
+
+func (i *image) close() {
+	if i.file < 0 {
+		return
+	}
+	if i.bytes != nil {
+		_ = unix.Munmap(i.bytes)
+	}
+	if i.pagemap != nil {
+		_ = i.pagemap.Close()
+	}
+	_ = unix.Close(i.file)
+}
+
+// linear is an instance's memory: addresses for as much as it may ever have, of
+// which the kernel gives what is touched.
+type linear struct {
+	bytes   []byte
+	regions [64]pageRegion // for dirty pages
+}
+
+func newLinear(most uint64) *linear {
+	if most == 0 {
+		return &linear{}
+	}
+	bytes, err := unix.Mmap(-1, 0, int(most), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
+	if err != nil {
+		return &linear{}
+	}
+	return &linear{bytes: bytes}
+}
+
+// Reallocate is wazero's call for a size.
+func (l *linear) Reallocate(size uint64) []byte {
+	if size > uint64(len(l.bytes)) {
+		return nil
+	}
+	return l.bytes[:size]
+}
+
+// Free is wazero's call at the end.
+func (l *linear) Free() {
+	if l.bytes != nil {
+		_ = unix.Munmap(l.bytes)
+		l.bytes = nil
+	}
+}
+
+// attach makes the memory a copy of the image.
+func (l *linear) attach(i *image) error {
+	if i.file < 0 {
+		copy(l.bytes, i.bytes)
+		return nil
+	}
+	_, err := unix.MmapPtr(i.file, 0, unsafe.Pointer(unsafe.SliceData(l.bytes)), uintptr(len(i.bytes)),
+		unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_FIXED)
+	if err != nil {
+		return fmt.Errorf("map snapshot: %w", err)
+	}
+	return nil
+}
+
+// reset undoes what was written since attach: by copying pages back, or where
+// the kernel does not tell which by letting go of all of them.
+func (l *linear) reset(i *image) error {
+	if i.file < 0 {
+		copy(l.bytes, i.bytes)
+		return nil
+	}
+	if i.pagemap != nil && l.copyDirty(i) == nil {
+		return nil
+	}
+	if err := unix.Madvise(l.bytes[:len(i.bytes)], unix.MADV_DONTNEED); err != nil {
+		return fmt.Errorf("let go of dirty pages: %w", err)
+	}
+	return nil
+}
+
+// pageRegion and scanArgument are of the kernel's PAGEMAP_SCAN (Linux 6.7).
+type pageRegion struct {
+	start, end, categories uint64
+}
+
+type scanArgument struct {
+	size, flags, start, end, walkEnd, vec, vecLen, maxPages   uint64
+	categoryInverted, categoryMask, categoryAnyOf, returnMask uint64
+}
+
+const (
+	pagemapScan  = 0xc0606610
+	pageIsFile   = 1 << 2
+	pageIsHere   = 1 << 3
+	pageIsSwap   = 1 << 4
+	manyDirty    = 256 // pages from which letting go is cheaper
+	pageSizeBits = 12
+)
+
+var errTooDirty = errors.New("too many dirty pages to copy")
+
+// copyDirty copies back the pages that are no longer the file's own.
+func (l *linear) copyDirty(i *image) error {
+	base := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(l.bytes))))
+	arg := scanArgument{
+		start: base, end: base + uint64(len(i.bytes)),
+		vec: uint64(uintptr(unsafe.Pointer(&l.regions))), vecLen: uint64(len(l.regions)),
+		categoryInverted: pageIsFile, categoryMask: pageIsFile,
+		categoryAnyOf: pageIsHere | pageIsSwap, returnMask: pageIsHere,
+	}
+	arg.size = uint64(unsafe.Sizeof(arg))
+	pages := uint64(0)
+	for arg.start < arg.end {
+		n, _, errno := syscall.Syscall(syscall.SYS_IOCTL, i.pagemap.Fd(), pagemapScan, uintptr(unsafe.Pointer(&arg)))
+		if errno != 0 {
+			return errno
+		}
+		for _, r := range l.regions[:n] {
+			if pages += (r.end - r.start) >> pageSizeBits; pages > manyDirty {
+				return errTooDirty
+			}
+			copy(l.bytes[r.start-base:r.end-base], i.bytes[r.start-base:r.end-base])
+		}
+		if int(n) < len(l.regions) {
+			return nil
+		}
+		arg.start = arg.walkEnd
+	}
+	return nil
+}
