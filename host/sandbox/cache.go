@@ -3,18 +3,28 @@ package sandbox
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"github.com/tetratelabs/wazero"
+
+	"github.com/interlock-run/interlock/host/sandbox/meter"
 )
 
 // cache keeps native code on disk, a directory for each module. What lies there
-// is executed, so nobody else may write to it.
+// is executed, so nobody else may write to it, and what is not whole any more is
+// thrown away.
 type cache struct {
 	dir string // empty: nothing is kept
 }
+
+// sumFile holds the digest of all other files of an entry.
+const sumFile = "sum"
 
 // openCache makes the directory if need be and checks that it is private.
 func openCache(dir string) (*cache, error) {
@@ -40,13 +50,94 @@ func openCache(dir string) (*cache, error) {
 	return &cache{dir: dir}, nil
 }
 
-// open gives the compilation cache for one module.
-func (c *cache) open(wasm []byte) (wazero.CompilationCache, error) {
-	if c.dir == "" {
-		return wazero.NewCompilationCache(), nil
+// entry is where the native code of a module lies. The name follows from all
+// that shapes it; the CPU's features are looked after by wazero.
+func (c *cache) entry(wasm []byte) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%d %s %s %s\n", meter.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	h.Write(wasm)
+	return filepath.Join(c.dir, hex.EncodeToString(h.Sum(nil)))
+}
+
+// has says whether an entry is there and whole. A damaged one is removed.
+func (c *cache) has(entry string) bool {
+	want, err := os.ReadFile(filepath.Join(entry, sumFile))
+	if err == nil {
+		var have string
+		have, err = sum(entry)
+		if err == nil && have == string(want) {
+			return true
+		}
 	}
-	sum := sha256.Sum256(wasm)
-	opened, err := wazero.NewCompilationCacheWithDir(filepath.Join(c.dir, hex.EncodeToString(sum[:])))
+	if !errors.Is(err, fs.ErrNotExist) || exists(entry) {
+		_ = os.RemoveAll(entry)
+	}
+	return false
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// fill lets compile write into a new directory and makes that the entry.
+func (c *cache) fill(entry string, compile func(dir string) error) error {
+	dir, err := os.MkdirTemp(c.dir, "new-")
+	if err != nil {
+		return fmt.Errorf("compilation cache: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	if err := compile(dir); err != nil {
+		return err
+	}
+	have, err := sum(dir)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, sumFile), []byte(have), 0o600)
+	}
+	if err == nil {
+		err = os.Rename(dir, entry)
+	}
+	if err != nil && !c.has(entry) { // another process may have been first
+		return fmt.Errorf("compilation cache: %w", err)
+	}
+	return nil
+}
+
+// sum is a digest of the names and contents of an entry's files.
+func sum(dir string) (string, error) {
+	h := sha256.New()
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		if err != nil || name == sumFile || d.IsDir() {
+			return err
+		}
+		if !d.Type().IsRegular() {
+			return fmt.Errorf("%s is no regular file", path)
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		part := sha256.New()
+		if _, err := io.Copy(part, f); err != nil {
+			return err
+		}
+		fmt.Fprintf(h, "%q %x\n", name, part.Sum(nil))
+		return nil
+	})
+	if err != nil {
+		return "", fmt.Errorf("compilation cache: %w", err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// open gives wazero's cache in an entry.
+func (c *cache) open(entry string) (wazero.CompilationCache, error) {
+	opened, err := wazero.NewCompilationCacheWithDir(entry)
 	if err != nil {
 		return nil, fmt.Errorf("compilation cache: %w", err)
 	}

@@ -1,6 +1,124 @@
 package sandbox
 
-// MaybeRunCompileChild does nothing in an ordinary process. In one that a
-// [Runtime] started to compile a module it does that work and exits. main has
-// to call it before anything else.
-func MaybeRunCompileChild() {}
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// childArgument is how a process knows that it is there to compile. It is
+// followed by the directory for the result, the memory limit in pages and the
+// seconds of processor time.
+const childArgument = "interlock-sandbox-compile"
+
+const (
+	childMemory  = 384 << 20 // bytes of data
+	childRefused = 3         // exit code: the module cannot be compiled
+	childAtOnce  = 2         // how many children work at the same time
+)
+
+// childAllowed says that this program can be run again to compile: that its main
+// calls MaybeRunCompileChild.
+var childAllowed atomic.Bool
+
+// MaybeRunCompileChild does nothing in an ordinary process, but note that modules
+// can be compiled in children of it. In a process that a [Runtime] started to
+// compile a module it does that and exits. main has to call it before anything
+// else.
+func MaybeRunCompileChild() {
+	if len(os.Args) == 5 && os.Args[1] == childArgument {
+		os.Exit(compileChild(os.Args[2:], os.Stdin, os.Stderr))
+	}
+	childAllowed.Store(true)
+}
+
+// compileChild is main in a child.
+func compileChild(args []string, stdin io.Reader, stderr io.Writer) int {
+	pages, err := strconv.ParseUint(args[1], 10, 32)
+	if err != nil {
+		return 1
+	}
+	seconds, err := strconv.ParseUint(args[2], 10, 32)
+	if err != nil {
+		return 1
+	}
+	if err := limitProcess(seconds, childMemory); err != nil {
+		fmt.Fprintln(stderr, err)
+		return 1
+	}
+	wasm, err := io.ReadAll(stdin)
+	if err == nil {
+		err = compileInto(context.Background(), args[0], uint32(pages), wasm)
+	}
+	var refused *RefusedError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &refused):
+		fmt.Fprintln(stderr, refused.Reason)
+		return childRefused
+	default:
+		fmt.Fprintln(stderr, err)
+		return 1
+	}
+}
+
+// compileInChild runs this program again to compile a module into a directory.
+// A child that needs too much time or memory means a refusal.
+func (r *Runtime) compileInChild(ctx context.Context, dir string, wasm []byte) error {
+	select {
+	case r.children <- struct{}{}:
+		defer func() { <-r.children }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("compile in a child: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.limits.LoadTime)
+	defer cancel()
+	cpu := uint64(max(r.limits.LoadTime/time.Second, 1))
+	cmd := exec.CommandContext(ctx, self, childArgument, dir,
+		strconv.FormatUint(uint64(r.limits.MemoryPages), 10), strconv.FormatUint(cpu, 10))
+	cmd.Env = []string{"GOMAXPROCS=1", "GOTRACEBACK=none"}
+	cmd.Stdin = bytes.NewReader(wasm)
+	stderr := &head{limit: 2048}
+	cmd.Stderr = stderr
+	err = cmd.Run()
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return refuse("compiling took more than %s", r.limits.LoadTime)
+	case !errors.As(err, &exit):
+		return fmt.Errorf("compile in a child: %w", err)
+	case exit.ExitCode() == childRefused:
+		return refuse("%s", strings.TrimSpace(string(stderr.bytes)))
+	case exit.ExitCode() == 1:
+		return fmt.Errorf("compile in a child: %s", strings.TrimSpace(string(stderr.bytes)))
+	default:
+		r.log.Warn("compiling a module failed", "state", exit.String(), "stderr", string(stderr.bytes))
+		return refuse("compiling needs more than %d s of processor time or %d MiB of memory", cpu, childMemory>>20)
+	}
+}
+
+// head keeps the first bytes that are written to it.
+type head struct {
+	bytes []byte
+	limit int
+}
+
+func (t *head) Write(b []byte) (int, error) {
+	t.bytes = append(t.bytes, b[:min(len(b), t.limit-len(t.bytes))]...)
+	return len(b), nil
+}

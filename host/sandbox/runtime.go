@@ -15,6 +15,8 @@ type Runtime struct {
 	cache  *cache
 	log    *slog.Logger
 
+	children chan struct{} // one token for each child that compiles
+
 	mu      sync.Mutex
 	closed  bool
 	modules map[string]*loading // by digest, also while they are being loaded
@@ -44,6 +46,8 @@ func New(_ context.Context, c Config) (*Runtime, error) {
 		cache:   cache,
 		log:     log,
 		modules: map[string]*loading{},
+
+		children: make(chan struct{}, childAtOnce),
 	}, nil
 }
 

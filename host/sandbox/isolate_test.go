@@ -1,0 +1,219 @@
+package sandbox
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/interlock-run/interlock/host/sandbox/wasmtest"
+)
+
+// canary is a guest of so many pages that returns what it finds where it leaves
+// marks: in two places of its memory and in a global, and with mutateTable in a
+// table. Eight bytes for each.
+func canary(pages uint32, mutateTable bool) []byte {
+	m := &Builder{}
+	f := m.Func(nil, nil, nil)
+	m.Memory(pages, -1)
+	m.Export("memory", ExternMemory, 0)
+	counter := m.Global(I64, true, I64Const(7))
+	m.Table(FuncRef, 2, -1)
+	m.RawElements(Code(Op(3, 0, 1), Uint(uint64(f)))) // declares f
+	m.ExportFunc("interlock_abi", nil, Types{I32}, nil, I32Const(1))
+	m.ExportFunc("interlock_alloc", Types{I32}, Types{I32}, nil, I32Const(1024))
+	m.ExportFunc("interlock_manifest", nil, Types{I64}, nil, I64Const(0))
+	far := int32(pages)<<16 - 8
+	body := Code(
+		// what is there
+		I32Const(0), I32Const(far), Load(I64Load, 0), Load(I64Store, 0),
+		I32Const(8), I32Const(512), Load(I64Load, 0), Load(I64Store, 0),
+		I32Const(16), GlobalGet(counter), Load(I64Store, 0),
+		I32Const(24), I32Const(0), Op(0x25, 0), Op(0xd1), Op(I64ExtendU), Load(I64Store, 0),
+		// marks
+		I32Const(far), I64Const(0x5ca1ab1e), Load(I64Store, 0),
+		I32Const(512), I64Const(0x5ca1ab1e), Load(I64Store, 0),
+		GlobalGet(counter), I64Const(1), Op(I64Add), GlobalSet(counter),
+	)
+	if mutateTable {
+		body = Code(body, I32Const(0), Op(0xd2), Uint(uint64(f)), Op(0x26, 0))
+	}
+	return m.Evaluate(nil, body, Pack(0, 32))
+}
+
+func TestCallsDoNotSeeEachOther(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		pages uint32
+		table bool
+		made  uint64 // instances for the calls, at most
+		calls int
+	}{
+		{"small memory", 1, false, 1, 10_000},
+		{"big memory", 40, false, 1, 10_000},
+		{"table", 1, true, 200, 200},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := load(t, newRuntime(t, Limits{}), canary(c.pages, c.table))
+			var first *Result
+			for k := range c.calls {
+				result, err := m.Call(t.Context(), nil, CallOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if first == nil {
+					first = result
+				}
+				if !bytes.Equal(result.Output, first.Output) || result.Fuel != first.Fuel || result.Fuel == 0 {
+					t.Fatalf("call %d gave %x with %d fuel, the first %x with %d", k, result.Output, result.Fuel, first.Output, first.Fuel)
+				}
+			}
+			want := append(make([]byte, 16), 7, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0)
+			if !bytes.Equal(first.Output, want) {
+				t.Errorf("the first call found %x, want %x", first.Output, want)
+			}
+			if made := m.metrics().Made; made > c.made {
+				t.Errorf("%d instances were made, want at most %d", made, c.made)
+			}
+		})
+	}
+}
+
+// TestLettingGoOfDirtyPages makes more pages dirty than are copied back.
+func TestLettingGoOfDirtyPages(t *testing.T) {
+	m := &Builder{}
+	m.Memory(40, -1)
+	m.Export("memory", ExternMemory, 0)
+	m.ExportFunc("interlock_abi", nil, Types{I32}, nil, I32Const(1))
+	m.ExportFunc("interlock_alloc", Types{I32}, Types{I32}, nil, I32Const(1024))
+	m.ExportFunc("interlock_manifest", nil, Types{I64}, nil, I64Const(0))
+	wasm := m.Evaluate(nil, I32Const(8), I32Const(2_000_000), Load(I64Load, 0), Load(I64Store, 0),
+		I32Const(4096), I32Const(0x55), I32Const(2_500_000), Fill(), Pack(8, 8))
+	guest := load(t, newRuntime(t, Limits{}), wasm)
+	for k := range 20 {
+		if kind, out := callKind(t, guest, ""); kind != "" || out != strings.Repeat("\x00", 8) {
+			t.Fatalf("call %d: %s %x", k, kind, out)
+		}
+	}
+	if made := guest.metrics().Made; made != 1 {
+		t.Errorf("%d instances were made, want 1", made)
+	}
+}
+
+func TestGoGuestForgets(t *testing.T) {
+	m := load(t, newRuntime(t, Limits{}), goGuestBytes(t))
+	o := CallOptions{Now: time.Unix(1_000_000_000, 0), Seed: "s"}
+	var first *Result
+	for k := range 200 {
+		result, err := m.Call(t.Context(), []byte("hello"), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first == nil {
+			first = result
+		}
+		if string(result.Output) != string(first.Output) || result.Fuel != first.Fuel {
+			t.Fatalf("call %d: %s with %d, the first %s with %d", k, result.Output, result.Fuel, first.Output, first.Fuel)
+		}
+	}
+	if made := m.metrics().Made; made != 1 {
+		t.Errorf("%d instances were made, want 1", made)
+	}
+}
+
+// dag is a chain of n functions, each of which calls the next twice: 2^n calls
+// without a loop. It returns the first one.
+func dag(m *Builder, n int) uint32 {
+	f := m.Func(nil, nil, nil)
+	for range n {
+		f = m.Func(nil, nil, nil, Call(f), Call(f))
+	}
+	return f
+}
+
+func TestHostileGuestsAreStopped(t *testing.T) {
+	endless := Code(Loop(Void, Br(0)), Op(Unreachable))
+	recursing := &Builder{}
+	Policy(recursing)
+	self := uint32(3) // after the three functions of Policy
+	recursing.Func(nil, nil, Types{I64, I64, I64, I64}, Call(self))
+	recursing.ExportFunc("interlock_evaluate", Types{I32, I32}, Types{I64}, nil, Call(self), I64Const(0))
+	dagged := &Builder{}
+	Policy(dagged)
+	top := dag(dagged, 34)
+	fills := func() []byte {
+		return Loop(Void, I32Const(0), I32Const(1), I32Const(2<<16), Fill(), Br(0))
+	}
+	table := Policy(&Builder{})
+	table.Table(FuncRef, 1, -1)
+	prints := &Builder{}
+	write := prints.ImportFunc("wasi_snapshot_preview1", "fd_write", Types{I32, I32, I32, I32}, Types{I32})
+	Policy(prints)
+	prints.Data(100, []byte{0, 0, 0, 0, 0xff, 0xff, 0, 0})
+	random := &Builder{}
+	fill := random.ImportFunc("wasi_snapshot_preview1", "random_get", Types{I32, I32}, Types{I32})
+	Policy(random)
+
+	for _, c := range []struct {
+		name     string
+		wasm     []byte
+		fuel     uint64
+		deadline time.Duration
+		kind     CallErrorKind
+	}{
+		{"endless loop", Policy(&Builder{}).Evaluate(nil, endless), 0, 0, KindFuel},
+		{"endless loop with much fuel", Policy(&Builder{}).Evaluate(nil, endless), 1 << 60, 30 * time.Millisecond, KindDeadline},
+		{"call DAG of depth 34", dagged.Evaluate(nil, Call(top), I64Const(0)), 0, 0, KindFuel},
+		{"call DAG with much fuel", dagged.Bytes(), 1 << 60, 30 * time.Millisecond, KindDeadline},
+		{"recursion", recursing.Bytes(), 0, 0, KindStack},
+		{"fills", Policy(&Builder{}).Evaluate(nil, fills(), Op(Unreachable)), 0, 0, KindFuel},
+		{"fills with much fuel", Policy(&Builder{}).Evaluate(nil, fills(), Op(Unreachable)), 1 << 60, 30 * time.Millisecond, KindDeadline},
+		{"memory.grow", Policy(&Builder{}).Evaluate(nil, Loop(Void, I32Const(1), MemoryGrow(), Op(Drop), Br(0)), Op(Unreachable)), 0, 0, KindFuel},
+		{"table.grow", table.Evaluate(nil, Loop(Void, Op(0xd0, FuncRef), I32Const(10_000), Misc(15, 0), Op(Drop), Br(0)), Op(Unreachable)), 0, 0, KindFuel},
+		{"printing", prints.Evaluate(nil, Loop(Void, I32Const(1), I32Const(100), I32Const(1), I32Const(200), Call(write), Op(Drop), Br(0)), Op(Unreachable)), 0, 0, KindFuel},
+		{"random numbers", random.Evaluate(nil, Loop(Void, I32Const(0), I32Const(1<<17), Call(fill), Op(Drop), Br(0)), Op(Unreachable)), 0, 0, KindFuel},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := load(t, newRuntime(t, Limits{Deadline: c.deadline}), c.wasm)
+			var fuel uint64
+			for range 3 {
+				_, err := m.Call(t.Context(), []byte("in"), CallOptions{Fuel: c.fuel})
+				var failed *CallError
+				if !errors.As(err, &failed) || failed.Kind != c.kind {
+					t.Fatalf("got %v, want %s", err, c.kind)
+				}
+				if c.kind == KindFuel && failed.Fuel != defaultFuel {
+					t.Errorf("used %d fuel, want all %d", failed.Fuel, defaultFuel)
+				}
+				if c.kind == KindStack && fuel != 0 && failed.Fuel != fuel {
+					t.Errorf("used %d fuel, then %d", fuel, failed.Fuel)
+				}
+				if len(failed.Log) > defaultLogBytes {
+					t.Errorf("%d bytes of log", len(failed.Log))
+				}
+				fuel = failed.Fuel
+			}
+		})
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	r := newRuntime(t, Limits{})
+	trap := Policy(&Builder{}).Evaluate(nil, LocalGet(1), If(Void, Op(Unreachable)), I64Const(0))
+	m := load(t, r, trap)
+	for _, in := range []string{"", "", "trap"} {
+		callKind(t, m, in)
+	}
+	all := r.Metrics()
+	if len(all) != 1 {
+		t.Fatalf("%d modules", len(all))
+	}
+	got := all[0]
+	if got.Digest != m.Digest() || got.Calls != 3 || got.Failures[KindTrap] != 1 || len(got.Failures) != 1 || got.Fuel == 0 || got.Running != 0 || got.Idle != 0 {
+		t.Errorf("metrics %+v", got)
+	}
+	if got.Duration <= 0 {
+		t.Error("no time was spent")
+	}
+}
