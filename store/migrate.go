@@ -88,7 +88,7 @@ func (t *tx) tables(ctx context.Context) (map[string]bool, error) {
 }
 
 func unknownRevision(a address, found string, d *dialect) error {
-	if known(d, found) {
+	if d.known(found) {
 		return prefect.Errorf(prefect.UnknownRevision, "%s is at schema revision %s and this interlock needs %s; nothing was written. Run 'interlock database upgrade'", a.shown, found, d.revision())
 	}
 	return prefect.Errorf(prefect.UnknownRevision, "%s is at schema revision %s and this interlock needs %s; nothing was written. 'prefect server database upgrade' of Prefect 3.8.8 brings an older database there", a.shown, found, d.revision())

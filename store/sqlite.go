@@ -15,11 +15,10 @@ import (
 	"github.com/interlock-run/interlock/host/prefect"
 )
 
-// pragmas are set on every connection. synchronous=FULL makes a commit in WAL
-// mode survive a power cut; the busy timeout is for other programs that write.
+// pragmas are set on every connection. synchronous=FULL makes a commit survive a
+// power cut; the busy timeout is for other programs that write.
 var pragmas = []string{
 	"busy_timeout(5000)",
-	"journal_mode(WAL)",
 	"synchronous(FULL)",
 	"foreign_keys(ON)",
 	"cache_size(-32000)", // 32 MB
@@ -51,16 +50,46 @@ func openSQLite(ctx context.Context, a address, opts Options) (*DB, error) {
 	if err != nil {
 		return fail(openError(a, err))
 	}
+	if err := tryWriting(ctx, conn); err != nil {
+		return fail(openError(a, err))
+	}
 	if db.readers, err = sql.Open("sqlite", sqliteDSN(a.path, true)); err != nil {
 		return fail(err)
 	}
 	db.readers.SetMaxOpenConns(opts.Connections)
 	db.readers.SetMaxIdleConns(opts.Connections)
 	cache := newStatementCache()
-	db.reader = &statements{d: db.d, prepare: db.readers.PrepareContext, direct: db.readers, cache: cache}
+	db.reader = &statements{prepare: db.readers.PrepareContext, direct: db.readers, cache: cache}
 	db.writer = newWriter(conn, db.d, opts.Now)
+	db.writers = writers
 	db.closers = append(db.closers, db.writer, cache, db.readers, writers, closerFunc(unlock))
 	return db, nil
+}
+
+// tryWriting finds out whether the file is a database that can be written, and
+// writes nothing.
+func tryWriting(ctx context.Context, conn *sql.Conn) error {
+	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		if isBusy(err) { // by another program, for now
+			return nil
+		}
+		return err
+	}
+	_, err := conn.ExecContext(ctx, "ROLLBACK")
+	return err
+}
+
+// enterWAL has readers and the writer not wait for each other. It stays with the
+// file; the reference does the same.
+func (db *DB) enterWAL(ctx context.Context) error {
+	var mode string
+	if err := db.writers.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode); err != nil {
+		return err
+	}
+	if mode != "wal" {
+		return prefect.Errorf(prefect.Unavailable, "%s is on a file system that SQLite's write-ahead log does not work on", db.url.shown)
+	}
+	return nil
 }
 
 // sqliteDSN is the name of the file for the driver, with the pragmas.

@@ -58,8 +58,9 @@ type DB struct {
 	d       *dialect
 	opts    Options
 	url     address
-	readers *sql.DB
+	readers *sql.DB // on Postgres its transactions too
 	reader  querier
+	writers *sql.DB     // SQLite only: where the writer has its connection from
 	writer  *writer     // SQLite only
 	closers []io.Closer // closed in this order
 }
@@ -109,28 +110,40 @@ func (db *DB) Close() error {
 // cannot be reached or written, UnknownRevision, Conflict for a SQLite file that
 // another interlock serves. None contains the password.
 func Open(ctx context.Context, url string, opts Options) (*DB, error) {
-	a, err := parseURL(url)
+	db, err := connect(ctx, url, opts)
 	if err != nil {
 		return nil, err
 	}
-	opts.setDefaults(a.postgres)
-	open := openSQLite
-	if a.postgres {
-		open = openPostgres
-	}
-	db, err := open(ctx, a, opts)
-	if err != nil {
-		return nil, err
-	}
-	if err := db.prepareSchema(ctx); err != nil {
+	if err := db.prepare(ctx); err != nil {
 		return nil, errors.Join(db.translate(err), db.Close())
 	}
 	return db, nil
 }
 
+// connect opens a database without looking into it.
+func connect(ctx context.Context, url string, opts Options) (*DB, error) {
+	a, err := parseURL(url)
+	if err != nil {
+		return nil, err
+	}
+	opts.setDefaults(a.postgres)
+	if a.postgres {
+		return openPostgres(ctx, a, opts)
+	}
+	return openSQLite(ctx, a, opts)
+}
+
+// prepare makes or checks the schema, and only then changes how the file is
+// written: one that is refused stays as it was.
+func (db *DB) prepare(ctx context.Context) error {
+	if err := db.prepareSchema(ctx); err != nil || db.d.postgres {
+		return err
+	}
+	return db.enterWAL(ctx)
+}
+
 // statements runs queries through statements that are prepared once.
 type statements struct {
-	d       *dialect
 	prepare func(ctx context.Context, query string) (*sql.Stmt, error)
 	direct  querier
 	cache   *statementCache
@@ -141,7 +154,7 @@ func (s *statements) stmt(ctx context.Context, query string) *sql.Stmt {
 		return st
 	}
 	// Preparing must not die with one request: the statement is everybody's.
-	st, err := s.prepare(context.WithoutCancel(ctx), s.d.rebind(query))
+	st, err := s.prepare(context.WithoutCancel(ctx), query)
 	if err != nil {
 		return nil // the direct call reports what is wrong with it
 	}
@@ -152,21 +165,21 @@ func (s *statements) ExecContext(ctx context.Context, query string, args ...any)
 	if st := s.stmt(ctx, query); st != nil {
 		return st.ExecContext(ctx, args...)
 	}
-	return s.direct.ExecContext(ctx, s.d.rebind(query), args...)
+	return s.direct.ExecContext(ctx, query, args...)
 }
 
 func (s *statements) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	if st := s.stmt(ctx, query); st != nil {
 		return st.QueryContext(ctx, args...)
 	}
-	return s.direct.QueryContext(ctx, s.d.rebind(query), args...)
+	return s.direct.QueryContext(ctx, query, args...)
 }
 
 func (s *statements) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
 	if st := s.stmt(ctx, query); st != nil {
 		return st.QueryRowContext(ctx, args...)
 	}
-	return s.direct.QueryRowContext(ctx, s.d.rebind(query), args...)
+	return s.direct.QueryRowContext(ctx, query, args...)
 }
 
 // rebinding runs queries as they come; pgx prepares and caches by itself.

@@ -2,26 +2,15 @@ package store
 
 import (
 	"context"
+	"errors"
 
-	"github.com/interlock-run/interlock/host/prefect"
+	"github.com/interlock-run/interlock/store/schema"
 )
 
-// step brings a database from one revision to the next.
-type step struct {
-	from, to   string
-	statements []string
-}
-
-// steps are the migrations before the head that change indexes alone, oldest
-// first, so that each ends where the next begins.
-func steps(d *dialect) []step {
-	return nil
-}
-
 // known reports whether there is a way from revision to the head.
-func known(d *dialect, revision string) bool {
-	for _, s := range steps(d) {
-		if s.from == revision {
+func (d *dialect) known(revision string) bool {
+	for _, s := range schema.Steps(d.postgres) {
+		if s.From == revision {
 			return true
 		}
 	}
@@ -29,27 +18,21 @@ func known(d *dialect, revision string) bool {
 }
 
 // Upgrade brings the database at url to the revision of this binary, in one
-// transaction. Errors: those of Open; UnknownRevision when there is no known way.
+// transaction: from the few revisions before it that lack indexes alone. While
+// it runs, nothing else can write to the tables that get one. A database that is
+// there already, or empty, is treated as by [Open].
+//
+// Errors: those of Open; UnknownRevision when there is no known way.
 func Upgrade(ctx context.Context, url string) error {
-	a, err := parseURL(url)
+	db, err := connect(ctx, url, Options{})
 	if err != nil {
 		return err
 	}
-	opts := Options{}
-	opts.setDefaults(a.postgres)
-	open := openSQLite
-	if a.postgres {
-		open = openPostgres
+	err = db.write(ctx, func(t *tx) error { return t.upgrade(ctx, db.url) })
+	if err == nil {
+		err = db.prepare(ctx)
 	}
-	db, err := open(ctx, a, opts)
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	if err := db.write(ctx, func(t *tx) error { return t.upgrade(ctx, a) }); err != nil {
-		return err
-	}
-	return db.prepareSchema(ctx)
+	return errors.Join(err, db.Close())
 }
 
 func (t *tx) upgrade(ctx context.Context, a address) error {
@@ -60,21 +43,35 @@ func (t *tx) upgrade(ctx context.Context, a address) error {
 	if err != nil || at == "" || at == t.d.revision() {
 		return err
 	}
-	if !known(t.d, at) {
+	if !t.d.known(at) {
 		return unknownRevision(a, at, t.d)
 	}
-	for _, s := range steps(t.d) {
-		if s.from != at {
+	for _, s := range schema.Steps(t.d.postgres) {
+		if s.From != at {
 			continue
 		}
-		if err := t.run(ctx, s.statements); err != nil {
-			return err
+		if err := t.buildIndex(ctx, s.Index); err != nil {
+			return wrapf(err, "upgrade to %s", s.To)
 		}
-		at = s.to
-	}
-	if at != t.d.revision() {
-		return prefect.Errorf(prefect.UnknownRevision, "the upgrade ends at revision %s and not at %s", at, t.d.revision())
+		at = s.To
 	}
 	_, err = t.ExecContext(ctx, "UPDATE alembic_version SET version_num = ?", at)
 	return err
+}
+
+// buildIndex makes the index unless it is there. One that an interrupted
+// migration left invalid, as Postgres can, is made again.
+func (t *tx) buildIndex(ctx context.Context, name string) error {
+	present, err := count(ctx, t, t.d.pick(
+		"SELECT count(*) FROM sqlite_master WHERE type = 'index' AND name = ?",
+		"SELECT count(*) FROM pg_index WHERE indexrelid = to_regclass(?) AND indisvalid"), name)
+	if err != nil || present > 0 {
+		return err
+	}
+	return t.run(ctx, []string{"DROP INDEX IF EXISTS " + name, schema.CreateIndex(name, t.d.postgres)})
+}
+
+func count(ctx context.Context, q querier, query string, args ...any) (n int, err error) {
+	err = q.QueryRowContext(ctx, query, args...).Scan(&n)
+	return n, err
 }

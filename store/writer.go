@@ -52,8 +52,8 @@ func newWriter(conn *sql.Conn, d *dialect, clock func() prefect.Time) *writer {
 		queue: make(chan *unit, queueLength),
 		ended: make(chan struct{}),
 	}
-	q := &statements{d: d, prepare: conn.PrepareContext, direct: conn, cache: w.cache}
-	w.tx = &tx{querier: q, d: d, clock: clock}
+	q := &statements{prepare: conn.PrepareContext, direct: conn, cache: w.cache}
+	w.tx = &tx{querier: unstoppable{q}, d: d, clock: clock}
 	go w.run()
 	return w
 }
@@ -233,4 +233,21 @@ func (w *writer) begin() error {
 func (w *writer) exec(query string) error {
 	_, err := w.tx.ExecContext(context.Background(), query)
 	return err
+}
+
+// unstoppable runs statements to their end whatever becomes of the caller:
+// SQLite answers the interruption of a write by rolling back the transaction,
+// which here is that of a whole group.
+type unstoppable struct{ q querier }
+
+func (u unstoppable) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	return u.q.ExecContext(context.WithoutCancel(ctx), query, args...)
+}
+
+func (u unstoppable) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return u.q.QueryContext(context.WithoutCancel(ctx), query, args...)
+}
+
+func (u unstoppable) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	return u.q.QueryRowContext(context.WithoutCancel(ctx), query, args...)
 }

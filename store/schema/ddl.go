@@ -63,6 +63,19 @@ func CreatePrefect(postgres bool) []string {
 // CreateInterlock returns the statements that make our own tables.
 func CreateInterlock(postgres bool) []string { return createTables(Interlock(), postgres) }
 
+// CreateIndex returns the statement that makes the index of that name, "" if no
+// table of that database has one.
+func CreateIndex(name string, postgres bool) string {
+	for _, t := range Prefect() {
+		for _, i := range t.Indexes {
+			if i.Name == name {
+				return i.create(t.Name, postgres)
+			}
+		}
+	}
+	return ""
+}
+
 // createTables makes tables first and references last on Postgres, since
 // references have cycles; SQLite takes them inside the table, in any order.
 func createTables(tables []Table, postgres bool) []string {

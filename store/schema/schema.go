@@ -6,6 +6,32 @@ const (
 	PostgresRevision = "d4a7e1c93f52"
 )
 
+// Step is a migration of the reference that does nothing but build an index. It
+// ends at revision To.
+type Step struct{ From, To, Index string }
+
+// Steps returns the migrations that lead to the head and build indexes alone,
+// oldest first, so that each begins where the one before it ends.
+func Steps(postgres bool) []Step {
+	const occurred, event = "ix_event_resources__occurred", "ix_event_resources__event_id"
+	const deployment, start = "ix_flow_run__deployment_id", "ix_flow_run__state_type_coalesce_start_time"
+	if postgres {
+		return []Step{
+			{"7218aad17905", "bad1e352c597", occurred},
+			{"bad1e352c597", "50737cdaee36", event},
+			{"50737cdaee36", "9e9dadc36797", deployment},
+			{"9e9dadc36797", "c8d5f2a71b3e", occurred}, // again, where it was left invalid
+			{"c8d5f2a71b3e", PostgresRevision, start},
+		}
+	}
+	return []Step{
+		{"2095de406cbe", "79e7a60e43d8", occurred},
+		{"79e7a60e43d8", "14806cb26270", event},
+		{"14806cb26270", "f416ea180ae1", deployment},
+		{"f416ea180ae1", SQLiteRevision, start},
+	}
+}
+
 // Kind is what a column holds.
 type Kind int
 
