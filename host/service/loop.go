@@ -21,6 +21,7 @@ type Work func(ctx context.Context) (next time.Duration, err error)
 type Loop struct {
 	Name   string
 	Every  time.Duration // between passes that nothing woke
+	Settle time.Duration // how long a pass that was asked for waits for more to do
 	Work   Work
 	Logger *slog.Logger // nil: slog.Default()
 
@@ -95,6 +96,9 @@ func (l *Loop) run(ctx context.Context, done chan struct{}) {
 			return
 		case <-timer.C:
 		case <-l.wake:
+			if !pause(ctx, l.Settle) {
+				return
+			}
 		}
 		next, err := l.pass(ctx)
 		switch {
@@ -111,6 +115,21 @@ func (l *Loop) run(ctx context.Context, done chan struct{}) {
 			}
 		}
 		timer.Reset(next)
+	}
+}
+
+// pause waits and reports whether ctx let it.
+func pause(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
 	}
 }
 
