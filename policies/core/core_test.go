@@ -1,13 +1,9 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"os"
 	"testing"
 
-	"github.com/interlock-run/interlock/host/sandbox"
 	"github.com/interlock-run/interlock/policies/builtin"
 	"github.com/interlock-run/interlock/policies/policytest"
 	"github.com/interlock-run/interlock/sdk/abi"
@@ -25,22 +21,9 @@ type native struct{}
 func (native) Manifest() []byte                     { return module.Manifest() }
 func (native) Call(in []byte) (out []byte, _ error) { return module.Evaluate(in), nil }
 
-type guest struct{ *sandbox.Module }
-
-func (g guest) Call(in []byte) ([]byte, error) {
-	result, err := g.Module.Call(context.Background(), in, sandbox.CallOptions{})
-	var failed *sandbox.CallError
-	if errors.As(err, &failed) {
-		return nil, fmt.Errorf("%w\n%s", err, failed.Log)
-	} else if err != nil {
-		return nil, err
-	}
-	return result.Output, nil
-}
-
 func TestContractNatively(t *testing.T) { tck.Run(t, native{}, tck.Options{}) }
 
-func TestContractInTheSandbox(t *testing.T) { tck.Run(t, guest{suite.Guest}, tck.Options{}) }
+func TestContractInTheSandbox(t *testing.T) { tck.Run(t, suite.Caller(), tck.Options{}) }
 
 // TestTheDefaultPoliciesAreOfRulesThatExist also checks that every rule has a
 // place, and that what stands in a policy is for its kind of run.

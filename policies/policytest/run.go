@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log"
 	"os"
@@ -66,14 +67,35 @@ func Main(m *testing.M, native Native, path string, use func(*Suite)) (code int)
 		"native": func(_ testing.TB, in []byte) []byte { return native.Evaluate(in) },
 		"wasm": func(t testing.TB, in []byte) []byte {
 			t.Helper()
-			result, err := guest.Call(context.Background(), in, sandbox.CallOptions{Seed: "seed"})
+			out, err := Caller{guest}.Call(in)
 			if err != nil {
 				t.Fatal(err)
 			}
-			return result.Output
+			return out
 		},
 	}})
 	return m.Run()
+}
+
+// Caller returns the guest for the conformance kit.
+func (s *Suite) Caller() Caller { return Caller{s.Guest} }
+
+// Caller calls a guest. A failure's error has what the guest printed.
+type Caller struct{ guest *sandbox.Module }
+
+// Manifest returns the guest's manifest.
+func (c Caller) Manifest() []byte { return c.guest.Manifest() }
+
+// Call evaluates a context.
+func (c Caller) Call(in []byte) ([]byte, error) {
+	result, err := c.guest.Call(context.Background(), in, sandbox.CallOptions{Seed: "seed"})
+	var failed *sandbox.CallError
+	if errors.As(err, &failed) {
+		return nil, fmt.Errorf("%w\n%s", err, failed.Log)
+	} else if err != nil {
+		return nil, err
+	}
+	return result.Output, nil
 }
 
 // Build builds the program at path as a guest, as make policies does.

@@ -293,7 +293,7 @@ func (k *kit) large(t *testing.T) {
 			{[]string{"run", "tags"}, tags},
 			{[]string{"run", "labels"}, labels},
 			{[]string{"run", "name"}, big},
-			{[]string{"transition", "proposed_state", "message"}, big},
+			{[]string{"transition", "proposed_state", "message"}, strings.Repeat("m", abi.MaxMessage)},
 			{[]string{"transition", "proposed_state", "name"}, big[:200]},
 		} {
 			asked := q
