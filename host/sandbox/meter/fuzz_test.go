@@ -1,0 +1,82 @@
+package meter
+
+import (
+	"context"
+	"slices"
+	"testing"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/interlock-run/interlock/host/sandbox/wasm"
+	"github.com/interlock-run/interlock/host/sandbox/wasmtest"
+)
+
+// FuzzRewrite wants every valid module to be valid metered, and its functions
+// to give the same when they end within some fuel.
+func FuzzRewrite(f *testing.F) {
+	for _, b := range wasmtest.Modules(f) {
+		if len(b) < 300 {
+			f.Add(b)
+		}
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := wasm.Decode(b, wasm.Caps{MemoryPages: 4, TableEntries: 100, JoinWork: 10_000})
+		if err != nil {
+			return
+		}
+		o := Options{MemoryPages: 8, TableEntries: 200, Slice: 100, Fuel: 5000, Depth: 20_000}
+		metered := Rewrite(m, o)
+		if _, err := wasm.Decode(metered.Bytes, wasm.Caps{}); err != nil {
+			t.Fatalf("metered: %v", err)
+		}
+		if len(m.Imports) == 0 && !m.HasStart {
+			agree(t, m, metered)
+		}
+	})
+}
+
+// instantiate gives a module in a runtime of its own.
+func instantiate(t *testing.T, b []byte) (api.Module, string) {
+	t.Helper()
+	config := wazero.NewRuntimeConfigCompiler().WithCoreFeatures(api.CoreFeaturesV2).WithMemoryLimitPages(8)
+	r := wazero.NewRuntimeWithConfig(t.Context(), config)
+	t.Cleanup(func() { _ = r.Close(context.Background()) })
+	m, err := r.InstantiateWithConfig(t.Context(), b, wazero.NewModuleConfig().WithName(""))
+	return m, first(err)
+}
+
+// agree calls every exported function metered, and plain if it ended by itself.
+func agree(t *testing.T, m *wasm.Module, metered *Metered) {
+	t.Helper()
+	ours, failure := instantiate(t, metered.Bytes)
+	plain, plainFailure := instantiate(t, m.Bytes)
+	if failure != plainFailure {
+		t.Fatalf("metered %q, plain %q", failure, plainFailure)
+	}
+	if failure != "" {
+		return
+	}
+	for _, e := range m.Exports {
+		if e.Kind != wasm.ExternFunc || slices.Contains(m.FuncType(e.Index).Results, wasm.FuncRef) {
+			continue
+		}
+		args := make([]uint64, 2*len(m.FuncType(e.Index).Params))
+		f := ours.ExportedFunction(e.Name)
+		words := 0
+		for _, p := range m.FuncType(e.Index).Params {
+			if words++; p == wasm.V128 {
+				words++
+			}
+		}
+		got, err := f.Call(t.Context(), args[:words]...)
+		fuel := int64(ours.ExportedGlobal(metered.Fuel).Get()) + int64(ours.ExportedGlobal(metered.Rest).Get())
+		if fuel < 0 || int32(ours.ExportedGlobal(metered.Depth).Get()) < 0 {
+			return // ended by the meter: plain it might not end
+		}
+		want, plainErr := plain.ExportedFunction(e.Name).Call(t.Context(), args[:words]...)
+		if first(err) != first(plainErr) || !slices.Equal(got, want) {
+			t.Fatalf("%s: metered %v %v, plain %v %v", e.Name, got, err, want, plainErr)
+		}
+	}
+}
