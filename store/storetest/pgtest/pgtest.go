@@ -38,9 +38,8 @@ var (
 // URL returns the URL of a new, empty database that is dropped when t ends.
 func URL(t testing.TB) string {
 	t.Helper()
-	start.Do(func() { server, startErr = startServer() })
-	if startErr != nil {
-		t.Fatalf("a Postgres is needed: %v", startErr)
+	if _, err := Start(); err != nil {
+		t.Fatalf("a Postgres is needed: %v", err)
 	}
 	name := fmt.Sprintf("interlock_test_%d_%d", os.Getpid(), counter.Add(1))
 	exec1(t, "CREATE DATABASE "+name)
@@ -53,7 +52,14 @@ func URL(t testing.TB) string {
 	return u.String()
 }
 
-// Stop ends the server that URL started, if it did. Call it from TestMain.
+// Start returns the URL of the server's maintenance database, for programs that
+// are not tests. The first call of Start or [URL] starts the server.
+func Start() (string, error) {
+	start.Do(func() { server, startErr = startServer() })
+	return server, startErr
+}
+
+// Stop ends the server that Start or URL started, if it did. Call it from TestMain.
 func Stop() { stop() }
 
 func exec1(t testing.TB, sql string) {

@@ -1,0 +1,33 @@
+package servers
+
+import (
+	"testing"
+
+	"github.com/interlock-run/interlock/store/storetest/pgtest"
+)
+
+// Run starts a server for a test and ends it with the test; a failed test
+// prints the end of the server's log.
+func Run(t testing.TB, o Options) *Server {
+	t.Helper()
+	s, err := Start(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("end of the log of %s:\n%s", s.Kind, s.LogTail(3000))
+		}
+		if err := s.Stop(); err != nil && s.Kind == Interlock {
+			t.Errorf("interlock did not stop cleanly: %v", err)
+		}
+	})
+	return s
+}
+
+// Postgres returns the SQLAlchemy URL of a new database that is dropped when t
+// ends. Call pgtest.Stop from TestMain.
+func Postgres(t testing.TB) string {
+	t.Helper()
+	return SQLAlchemyURL(pgtest.URL(t))
+}

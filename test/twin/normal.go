@@ -1,0 +1,285 @@
+// Package twin compares interlock with the reference: the same requests to
+// both, replies and rows side by side with ids and times made comparable.
+package twin
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// window is the time in which a request was under way: an instant inside it was
+// the server's now of that request.
+type window struct {
+	name     string
+	from, to time.Time
+}
+
+// slack covers that instants are cut to microseconds.
+const slack = 10 * time.Microsecond
+
+// delays are what rules add to now, in the scripts.
+var delays = []time.Duration{0, retryDelay * time.Second}
+
+// retryDelay is the retry_delay that the scripts use, in seconds.
+const retryDelay = 7
+
+// normal turns the values of one case on one server into words that are the
+// same on the other server if both did the same: an id becomes the order of its
+// first sight, an instant the request it fell into.
+type normal struct {
+	windows []window
+	given   map[string]bool // texts, ids and times that the script sent
+	ids     map[string]string
+	history float64 // seconds in RUNNING by the run's states
+}
+
+func newNormal(given map[string]bool) *normal {
+	return &normal{given: given, ids: map[string]string{}}
+}
+
+// flatten writes v to out, a leaf a key: "state.state_details.cache_key".
+func (n *normal) flatten(out map[string]string, path string, v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		n.flattenObject(out, path, v)
+	case []any:
+		out[path+"[]"] = fmt.Sprint(len(v))
+		for i, item := range v {
+			n.flatten(out, fmt.Sprintf("%s[%d]", path, i), item)
+		}
+	case string:
+		out[path] = n.text(v)
+	case json.Number:
+		f, _ := v.Float64()
+		out[path] = fmt.Sprint(f)
+	default:
+		out[path] = fmt.Sprint(v)
+	}
+}
+
+func (n *normal) flattenObject(out map[string]string, path string, v map[string]any) {
+	keys := make([]string, 0, len(v))
+	for k := range v {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	if len(keys) == 0 {
+		out[path+"{}"] = "empty"
+	}
+	_, isRun := v["total_run_time"]
+	for _, k := range keys {
+		at := path + "." + k
+		switch k {
+		case "reason":
+			out[at] = presence(v[k])
+		case "pause_keys":
+			out[at] = n.set(v[k])
+		case "delay_seconds":
+			out[at] = n.delay(v[k])
+		case "message":
+			if s, ok := v[k].(string); ok && !n.given[s] {
+				out[at] = "a text"
+				continue
+			}
+			n.flatten(out, at, v[k])
+		case "total_run_time", "estimated_run_time", "estimated_start_time_delta":
+			if isRun {
+				out[at] = n.duration(k, v)
+				continue
+			}
+			n.flatten(out, at, v[k])
+		default:
+			n.flatten(out, at, v[k])
+		}
+	}
+}
+
+// set shows a list whose order means nothing; keys that the script did not give
+// are made up by the server.
+func (n *normal) set(v any) string {
+	list, ok := v.([]any)
+	if !ok {
+		return fmt.Sprint(v)
+	}
+	var names []string
+	for _, item := range list {
+		if s, ok := item.(string); ok && n.given[s] {
+			names = append(names, s)
+		} else {
+			names = append(names, "(made up)")
+		}
+	}
+	sort.Strings(names)
+	return "{" + strings.Join(names, " ") + "}"
+}
+
+func presence(v any) string {
+	if s, ok := v.(string); ok && s != "" {
+		return "present"
+	}
+	return "absent"
+}
+
+func (n *normal) text(s string) string {
+	if n.given[s] {
+		return s
+	}
+	if id, err := uuid.Parse(s); err == nil && len(s) == 36 {
+		return n.id(id.String())
+	}
+	if t, err := parseTime(s); err == nil {
+		return n.instant(t)
+	}
+	return s
+}
+
+func (n *normal) id(id string) string {
+	if n.given[id] {
+		return id
+	}
+	name, ok := n.ids[id]
+	if !ok {
+		name = fmt.Sprintf("id %d", len(n.ids)+1)
+		n.ids[id] = name
+	}
+	return name
+}
+
+func parseTime(s string) (time.Time, error) {
+	if len(s) < len("2006-01-02T15:04:05") || s[4] != '-' {
+		return time.Time{}, fmt.Errorf("no time: %q", s)
+	}
+	return time.Parse(time.RFC3339Nano, strings.Replace(s, " ", "T", 1))
+}
+
+func (n *normal) instant(t time.Time) string {
+	for given := range n.given {
+		if g, err := parseTime(given); err == nil && g.Equal(t) {
+			return g.UTC().Format(time.RFC3339Nano)
+		}
+	}
+	// The newest request first: windows do not overlap within a case.
+	for _, w := range slices.Backward(n.windows) {
+		for _, d := range delays {
+			at := t.Add(-d)
+			if at.After(w.from.Add(-slack)) && at.Before(w.to.Add(slack)) {
+				if d == 0 {
+					return "time of " + w.name
+				}
+				return fmt.Sprintf("time of %s + %s", w.name, d)
+			}
+		}
+	}
+	return "time " + t.UTC().Format(time.RFC3339)
+}
+
+// delay says what a delay reaches to: a time that the script gave, within the
+// second that rounding allows.
+func (n *normal) delay(v any) string {
+	number, ok := v.(json.Number)
+	if !ok || len(n.windows) == 0 {
+		return fmt.Sprint(v)
+	}
+	seconds, _ := number.Float64()
+	now := n.windows[len(n.windows)-1].from
+	for given := range n.given {
+		if g, err := parseTime(given); err == nil && math.Abs(g.Sub(now).Seconds()-seconds) <= 1 {
+			return "until " + given
+		}
+	}
+	for _, w := range n.windows {
+		if math.Abs(w.from.Add(retryDelay*time.Second).Sub(now).Seconds()-seconds) <= 1 {
+			return "until the retry"
+		}
+	}
+	return number.String()
+}
+
+// duration says where a run's duration comes from.
+func (n *normal) duration(key string, run map[string]any) string {
+	const close = 0.005
+	number := func(k string) float64 {
+		if v, ok := run[k].(json.Number); ok {
+			f, _ := v.Float64()
+			return f
+		}
+		return 0
+	}
+	instant := func(k string) (time.Time, bool) {
+		s, ok := run[k].(string)
+		if !ok {
+			return time.Time{}, false
+		}
+		t, err := parseTime(s)
+		return t, err == nil
+	}
+	got := number(key)
+	switch key {
+	case "total_run_time":
+		if math.Abs(got-n.history) < close {
+			return "as its states say"
+		}
+	case "estimated_run_time":
+		if math.Abs(got-number("total_run_time")) < close && run["state_type"] != "RUNNING" {
+			return "total"
+		}
+		if run["state_type"] == "RUNNING" && got >= number("total_run_time") {
+			return "grows"
+		}
+	case "estimated_start_time_delta":
+		expected, _ := instant("expected_start_time")
+		if start, ok := instant("start_time"); ok {
+			if math.Abs(got-math.Max(0, start.Sub(expected).Seconds())) < close {
+				return "start - expected"
+			}
+			break
+		}
+		if got == 0 {
+			return "0"
+		}
+		if read := n.windows[len(n.windows)-1]; got > read.from.Sub(expected).Seconds()-close && got < read.to.Sub(expected).Seconds()+close {
+			return "grows"
+		}
+	}
+	return fmt.Sprintf("%.2f", got)
+}
+
+// difference is one leaf that is not the same.
+type difference struct {
+	path      string
+	ref, ours string
+}
+
+func (d difference) String() string {
+	return fmt.Sprintf("%s: reference %q, ours %q", d.path, d.ref, d.ours)
+}
+
+const missing = "(missing)"
+
+// compare returns the leaves that differ, in order.
+func compare(ref, ours map[string]string) []difference {
+	var all []difference
+	for path, r := range ref {
+		o, ok := ours[path]
+		if !ok {
+			o = missing
+		}
+		if r != o {
+			all = append(all, difference{path, r, o})
+		}
+	}
+	for path, o := range ours {
+		if _, ok := ref[path]; !ok {
+			all = append(all, difference{path, missing, o})
+		}
+	}
+	sort.Slice(all, func(i, j int) bool { return all[i].path < all[j].path })
+	return all
+}
