@@ -1,5 +1,3 @@
-//go:build client
-
 package event
 
 import (
@@ -17,14 +15,23 @@ import (
 	"github.com/interlock-run/interlock/host/prefect"
 )
 
-// TestPythonClient runs the client's own classes against a hub. It needs the
-// Python environment that make sets up: go test -tags client ./host/event
-func TestPythonClient(t *testing.T) {
-	const auth = "ann:secret"
-	python, err := filepath.Abs("../../.build/venv/bin/python")
+// python returns a command in the virtual environment that make venv makes.
+func python(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	path, err := filepath.Abs("../../.build/venv/bin/python")
 	if err != nil {
 		t.Fatal(err)
 	}
+	cmd := exec.Command(path, args...)
+	cmd.Env = append(os.Environ(), "PREFECT_HOME="+t.TempDir(), "PREFECT_SERVER_ANALYTICS_ENABLED=false")
+	cmd.Stderr = os.Stderr
+	return cmd
+}
+
+// TestPythonClient runs the client's own classes against a hub: it streams
+// events in and out, is there when the server restarts, and reports a task run.
+func TestPythonClient(t *testing.T) {
+	const auth = "ann:secret"
 	store := new(fakeStore)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -33,11 +40,8 @@ func TestPythonClient(t *testing.T) {
 	address := listener.Addr().String()
 	stop := serveHub(t, store, auth, listener)
 
-	cmd := exec.Command(python, "testdata/client.py", "http://"+address+"/api", "3000")
-	home := t.TempDir()
-	cmd.Env = append(os.Environ(), "PREFECT_HOME="+home, "PREFECT_API_AUTH_STRING="+auth,
-		"PREFECT_API_URL=http://"+address+"/api", "PREFECT_SERVER_ANALYTICS_ENABLED=false")
-	cmd.Stderr = os.Stderr
+	cmd := python(t, "testdata/client.py", "http://"+address+"/api", "3000")
+	cmd.Env = append(cmd.Env, "PREFECT_API_AUTH_STRING="+auth, "PREFECT_API_URL=http://"+address+"/api")
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -71,6 +75,12 @@ func TestPythonClient(t *testing.T) {
 	if want := []string{"CONFIRMED", "STREAMED", "RESTART", "RECONNECTED", "RECORDED"}; !slices.Equal(steps, want) {
 		t.Errorf("the client got to %v, want %v", steps, want)
 	}
+	checkClientsEvents(t, store)
+}
+
+// checkClientsEvents looks at what the client's script left in the store.
+func checkClientsEvents(t *testing.T, store *fakeStore) {
+	t.Helper()
 	var around []string
 	for _, e := range store.stored()[3000:] {
 		if strings.HasPrefix(e.Event, "before.") || strings.HasPrefix(e.Event, "after.") {

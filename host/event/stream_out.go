@@ -16,6 +16,7 @@ import (
 const (
 	backfillSpan = 15 * time.Minute
 	backfillPage = 250
+	overlap      = time.Minute // after the past, in which the stream may repeat some of it
 )
 
 // EventsOut serves GET /api/events/out: the client sends a filter, then gets the
@@ -76,7 +77,11 @@ func (s *Sockets) sendEvents(ctx context.Context, c *socket) {
 			return
 		}
 	}
+	forget := s.now().Add(overlap)
 	stream(ctx, c, sub, func(b []byte, e *prefect.Event) []byte {
+		if sent != nil && s.now().After(forget.Time) {
+			sent = nil
+		}
 		if _, again := sent[e.ID]; again {
 			delete(sent, e.ID)
 			return nil
