@@ -165,7 +165,10 @@ func (e *encoder) details(d *prefect.StateDetails) {
 		e.key(abi.DetailRunInputKeyset)
 		e.open('{')
 		for _, key := range sortedKeys(d.RunInputKeyset) {
-			e.text(key, d.RunInputKeyset[key])
+			e.b = value.AppendString(e.b, key)
+			e.b = append(e.b, ':')
+			e.b = value.AppendString(e.b, d.RunInputKeyset[key])
+			e.b = append(e.b, ',')
 		}
 		e.close('}')
 	}
@@ -276,9 +279,11 @@ func (e *encoder) close(c byte) {
 	e.b = append(e.b, c, ',')
 }
 
+// key appends a name of the contract, which needs no escapes.
 func (e *encoder) key(name string) {
-	e.b = value.AppendString(e.b, name)
-	e.b = append(e.b, ':')
+	e.b = append(e.b, '"')
+	e.b = append(e.b, name...)
+	e.b = append(e.b, '"', ':')
 }
 
 func (e *encoder) text(name, s string) {
@@ -364,7 +369,7 @@ func (e *encoder) time(name string, t *prefect.Time) {
 		return
 	}
 	e.b = append(e.b, '"')
-	e.b = t.UTC().AppendFormat(e.b, "2006-01-02T15:04:05.000000Z")
+	e.b = appendTime(e.b, t.Time)
 	e.b = append(e.b, '"', ',')
 }
 
