@@ -239,7 +239,7 @@ func (f *fake) findInput(run uuid.UUID, key string) (*prefect.FlowRunInput, int)
 
 func (f *fake) CreateFlowRunInput(ctx context.Context, in *prefect.FlowRunInput) error {
 	if _, err := f.ReadFlowRun(ctx, in.FlowRunID); err != nil {
-		return err
+		return prefect.Errorf(prefect.Conflict, "foreign key")
 	}
 	if _, i := f.findInput(in.FlowRunID, in.Key); i >= 0 {
 		return prefect.Errorf(prefect.Conflict, "key taken")

@@ -32,6 +32,10 @@ func (s *server) createFlowRunInput(w http.ResponseWriter, r *http.Request) erro
 		s.encode(w, r, http.StatusCreated, func(b []byte) []byte { return append(b, "null"...) })
 		return nil
 	case prefect.Conflict:
+		// A foreign key is a conflict as well.
+		if _, err := s.Store.ReadFlowRun(r.Context(), id); err != nil {
+			return notFound(err, flowRunNotFound)
+		}
 		return prefect.Errorf(prefect.Conflict, "A flow run input with this key already exists.")
 	}
 	return notFound(err, flowRunNotFound)

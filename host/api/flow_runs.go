@@ -93,6 +93,9 @@ func (s *server) newFlowRun(r *http.Request, body *flowRunCreate) (*prefect.Flow
 	if err != nil {
 		return nil, err
 	}
+	if body.JobVariables == nil && nonEmpty(body.IdempotencyKey) == nil {
+		body.JobVariables = json.RawMessage("{}") // the reference keeps null on keyed runs only
+	}
 	now := s.Now()
 	return &prefect.FlowRun{
 		ID: s.NewID(), Created: now, Updated: now,

@@ -19,7 +19,7 @@ import (
 // middleware returns the handler of everything: the websockets, and the router
 // behind what every request passes.
 func (s *server) middleware() http.Handler {
-	rest := s.logged(s.cors(s.csrf(s.authenticated(s.limited(s.routable())))))
+	rest := s.inTime(s.logged(s.cors(s.csrf(s.authenticated(s.limited(s.routable()))))))
 	sockets := map[string]http.Handler{
 		"/api/events/in": s.EventsIn, "/api/events/out": s.EventsOut, "/api/logs/out": s.LogsOut,
 	}
@@ -124,6 +124,18 @@ func (s *server) logged(next http.Handler) http.Handler {
 		next.ServeHTTP(sw, r)
 		s.Logger.DebugContext(r.Context(), "request", "request", id, "method", r.Method, "path", r.URL.Path,
 			"status", sw.status, "took", time.Since(start))
+	})
+}
+
+// inTime gives a client Timeout to send its body, also one that nobody reads:
+// the server takes it off the connection after the reply. See read for the end
+// of the deadline.
+func (s *server) inTime(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.Timeout)) // tests' recorders have none
+		}
+		next.ServeHTTP(w, r)
 	})
 }
 

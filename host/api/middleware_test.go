@@ -8,9 +8,11 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -283,4 +285,60 @@ type stuckStore struct{ *fake }
 func (s *stuckStore) ReadFlow(ctx context.Context, _ uuid.UUID) (*prefect.Flow, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
+}
+
+// TestSlowBody has a client that stops in the middle of its body: it gets an
+// answer, and the connection is given up.
+func TestSlowBody(t *testing.T) {
+	f := newRig(t).fake
+	server := httptest.NewServer(New(Config{Store: f, Orchestrator: f, Timeout: 20 * time.Millisecond,
+		Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}))
+	defer server.Close()
+	body, writer := io.Pipe()
+	defer writer.Close()
+	request, err := http.NewRequest("POST", server.URL+"/api/flows/", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.ContentLength = 100
+	go func() { _, _ = io.WriteString(writer, `{"name":`) }()
+	reply, err := server.Client().Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reply.Body.Close()
+	if reply.StatusCode != 503 {
+		t.Errorf("status %d, want 503", reply.StatusCode)
+	}
+}
+
+// TestConnectionIsKept has many requests over one connection, bodies refused and
+// bodies taken.
+func TestConnectionIsKept(t *testing.T) {
+	f := newRig(t).fake
+	connections := atomic.Int32{}
+	server := httptest.NewUnstartedServer(New(Config{Store: f, Orchestrator: f, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}))
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			connections.Add(1)
+		}
+	}
+	server.Start()
+	defer server.Close()
+	for i, body := range []string{`{"name":"a"}`, `{`, `{"name":"a"}`, ``, `{"name":1}`, `{"name":"a"}`} {
+		reply, err := server.Client().Post(server.URL+"/api/flows/", jsonType, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, reply.Body); err != nil {
+			t.Fatal(err)
+		}
+		reply.Body.Close()
+		if reply.ContentLength < 0 {
+			t.Errorf("request %d: no Content-Length", i)
+		}
+	}
+	if n := connections.Load(); n != 1 {
+		t.Errorf("%d connections, want 1", n)
+	}
 }

@@ -88,8 +88,8 @@ type Logs interface {
 
 // FlowRunInputs are the values that were sent to flow runs.
 type FlowRunInputs interface {
-	// CreateFlowRunInput returns Conflict for a key that the run has, NotFound for
-	// an unknown run.
+	// CreateFlowRunInput returns Conflict for a key that the run has, and Conflict
+	// or NotFound for an unknown run.
 	CreateFlowRunInput(ctx context.Context, in *prefect.FlowRunInput) error
 	// ReadFlowRunInput returns NotFound for an unknown run or key.
 	ReadFlowRunInput(ctx context.Context, flowRunID uuid.UUID, key string) (*prefect.FlowRunInput, error)

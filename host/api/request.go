@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -51,17 +52,13 @@ func isJSON(r *http.Request) bool {
 }
 
 // read appends the body of r to b. Errors: TooLarge over max bytes, BadRequest
-// when it does not arrive whole and in time.
+// when it does not arrive whole, Unavailable when it does not arrive in time.
 func (s *server) read(w http.ResponseWriter, r *http.Request, b []byte, max int64) ([]byte, error) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return b, nil
 	}
 	if r.ContentLength > max {
 		return b, errTooLarge(max)
-	}
-	control := http.NewResponseController(w)
-	if control.SetReadDeadline(time.Now().Add(s.Timeout)) == nil {
-		defer func() { _ = control.SetReadDeadline(time.Time{}) }()
 	}
 	in := http.MaxBytesReader(w, r.Body, max)
 	for {
@@ -73,9 +70,13 @@ func (s *server) read(w http.ResponseWriter, r *http.Request, b []byte, max int6
 		var over *http.MaxBytesError
 		switch {
 		case err == io.EOF:
+			// A deadline that passes later would cancel the request, see inTime.
+			_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 			return b, nil
 		case errors.As(err, &over):
 			return b, errTooLarge(max)
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return b, prefect.Errorf(prefect.Unavailable, "the body did not arrive in time")
 		case err != nil:
 			return b, prefect.Errorf(prefect.BadRequest, "There was an error reading the body")
 		}
