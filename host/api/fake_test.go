@@ -400,6 +400,8 @@ func (f *fake) Readmit(ctx context.Context, digest string) error {
 	return err
 }
 
+func (f *fake) Quarantined(digest string) bool { return strings.HasSuffix(digest, "b") }
+
 func (f *fake) Policies(context.Context) ([]*prefect.PolicyVersion, error) { return f.policies, f.fail }
 
 func (f *fake) Policy(_ context.Context, name string) (*prefect.PolicyVersion, error) {

@@ -30,7 +30,7 @@ func (s *server) addModule(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.marshal(w, r, createdStatus(created), module)
+	return s.marshal(w, r, createdStatus(created), described(registry, module))
 }
 
 func (s *server) listModules(w http.ResponseWriter, r *http.Request) error {
@@ -42,7 +42,21 @@ func (s *server) listModules(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.marshal(w, r, http.StatusOK, orEmpty(modules))
+	replies := make([]moduleReply, len(modules))
+	for i, m := range modules {
+		replies[i] = described(registry, m)
+	}
+	return s.marshal(w, r, http.StatusOK, replies)
+}
+
+// moduleReply is a module with its standing in this process.
+type moduleReply struct {
+	*prefect.PolicyModule
+	Quarantined bool `json:"quarantined"`
+}
+
+func described(registry Registry, m *prefect.PolicyModule) moduleReply {
+	return moduleReply{m, registry.Quarantined(m.Digest)}
 }
 
 // orEmpty makes a nil list marshal as [].
@@ -62,7 +76,7 @@ func (s *server) readModule(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.marshal(w, r, http.StatusOK, module)
+	return s.marshal(w, r, http.StatusOK, described(registry, module))
 }
 
 func (s *server) deleteModule(w http.ResponseWriter, r *http.Request) error {
@@ -82,11 +96,7 @@ func (s *server) readmitModule(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	readmitter, ok := registry.(Readmitter)
-	if !ok {
-		return errNoRoute()
-	}
-	if err := readmitter.Readmit(r.Context(), pathText(r, "digest")); err != nil {
+	if err := registry.Readmit(r.Context(), pathText(r, "digest")); err != nil {
 		return err
 	}
 	return noContent(w)

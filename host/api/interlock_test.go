@@ -11,7 +11,7 @@ func TestModules(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.MaxModule = 64 })
 	made := r.want(201, "POST", "/interlock/modules", "\x00asm\x01\x00\x00\x00", "Content-Type", "application/wasm")
 	digest := at(t, made, "digest").(string)
-	if at(t, made, "size") != 8.0 || at(t, made, "manifest", "abi") != 1.0 {
+	if at(t, made, "quarantined") != false || at(t, made, "size") != 8.0 || at(t, made, "manifest", "abi") != 1.0 {
 		t.Errorf("reply %v", made)
 	}
 	r.want(200, "POST", "/interlock/modules", "\x00asm\x01\x00\x00\x00")
@@ -24,6 +24,10 @@ func TestModules(t *testing.T) {
 		t.Errorf("list %v", got)
 	}
 	r.want(200, "GET", "/interlock/modules/"+digest, "")
+	r.modules = append(r.modules, &prefect.PolicyModule{Digest: "sha256:b"})
+	if got := r.want(200, "GET", "/interlock/modules", ""); at(t, got, 0, "quarantined") != false || at(t, got, 1, "quarantined") != true {
+		t.Errorf("list %v", got)
+	}
 	r.want(204, "POST", "/interlock/modules/"+digest+"/readmit", "")
 	r.want(404, "POST", "/interlock/modules/sha256:x/readmit", "")
 	r.want(404, "GET", "/interlock/modules/sha256:x", "")

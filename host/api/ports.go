@@ -146,6 +146,11 @@ type Modules interface {
 	Module(ctx context.Context, digest string) (*prefect.PolicyModule, error)
 	// DeleteModule returns NotFound, or Conflict while a policy uses the module.
 	DeleteModule(ctx context.Context, digest string) error
+	// Readmit puts a module that was quarantined after errors back to work.
+	// Errors: NotFound.
+	Readmit(ctx context.Context, digest string) error
+	// Quarantined reports whether this process has stopped calling a module.
+	Quarantined(digest string) bool
 }
 
 // Policies are the ordered lists of entries, each with its versions.
@@ -160,13 +165,6 @@ type Policies interface {
 	Versions(ctx context.Context, name string) ([]*prefect.PolicyVersion, error)
 	// Rollback makes the entries of an old version the next one. Errors: NotFound.
 	Rollback(ctx context.Context, name string, version int) (*prefect.PolicyVersion, error)
-}
-
-// Readmitter is a [Registry] that takes modules out of service after errors and
-// back in on request.
-type Readmitter interface {
-	// Readmit returns NotFound for an unknown digest.
-	Readmit(ctx context.Context, digest string) error
 }
 
 // Events takes events in and answers queries for stored ones.
