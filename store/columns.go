@@ -258,9 +258,31 @@ func (c *timeColumn) Scan(src any) error {
 }
 
 func (c *timeColumn) parse(s string) error {
+	if t, ok := parseDatetime(s); ok {
+		*c = timeColumn{t}
+		return nil
+	}
 	t, err := prefect.ParseTime(s)
 	*c = timeColumn(t)
 	return err
+}
+
+// parseDatetime reads the text of a DATETIME in SQLite in its one form.
+func parseDatetime(s string) (time.Time, bool) {
+	if len(s) != len(datetimeLayout) || s[4] != '-' || s[7] != '-' || s[10] != ' ' || s[13] != ':' || s[16] != ':' || s[19] != '.' {
+		return time.Time{}, false
+	}
+	ok := true
+	number := func(digits string) (n int) {
+		for _, d := range []byte(digits) {
+			ok = ok && d >= '0' && d <= '9'
+			n = n*10 + int(d-'0')
+		}
+		return n
+	}
+	t := time.Date(number(s[:4]), time.Month(number(s[5:7])), number(s[8:10]),
+		number(s[11:13]), number(s[14:16]), number(s[17:19]), number(s[20:])*1000, time.UTC)
+	return t, ok
 }
 
 // jsonColumn takes the text untouched; null leaves nil.
@@ -325,6 +347,10 @@ func (c *secondsColumn) Scan(src any) error {
 // parse reads Postgres' text of an interval of days and times, SQLite's text of
 // a DATETIME, and the bare number that the schema's default leaves there.
 func (c *secondsColumn) parse(s string) error {
+	if t, ok := parseDatetime(s); ok {
+		*c = secondsColumn(float64(t.UnixMicro()) / 1e6)
+		return nil
+	}
 	if n, err := strconv.ParseFloat(s, 64); err == nil {
 		*c = secondsColumn(n)
 		return nil

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/google/uuid"
-
 	"github.com/interlock-run/interlock/host/orchestrate"
 	"github.com/interlock-run/interlock/host/prefect"
 )
@@ -56,6 +54,6 @@ func writeCache(ctx context.Context, tx *tx, c *orchestrate.Commit, payload json
 	}
 	now := tx.now()
 	_, err := tx.ExecContext(ctx, insertInto("task_run_state_cache", "id, created, updated, cache_key, cache_expiration, task_run_state_id"),
-		tx.d.args(uuid.New(), now, now, p.CacheKey, p.CacheExpiration, c.State.ID)...)
+		tx.d.args(newID(), now, now, p.CacheKey, p.CacheExpiration, c.State.ID)...)
 	return true, err
 }

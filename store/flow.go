@@ -29,7 +29,7 @@ func (db *DB) CreateFlow(ctx context.Context, f *prefect.Flow) (created bool, er
 		return false, err
 	}
 	if f.ID == uuid.Nil {
-		f.ID = uuid.New()
+		f.ID = newID()
 	}
 	err = db.write(ctx, func(tx *tx) error {
 		now := tx.now()
@@ -100,13 +100,13 @@ func (db *DB) DeleteFlow(ctx context.Context, id uuid.UUID) error {
 
 // FilterFlows returns the flows that f selects. Errors: Invalid.
 func (db *DB) FilterFlows(ctx context.Context, f prefect.Filters, p prefect.Page) ([]*prefect.Flow, error) {
-	tail, args, err := db.selection(query.Flow, f, p)
+	from, order, args, err := db.selection(query.Flow, f, p)
 	if err != nil {
 		return nil, err
 	}
 	var list []*prefect.Flow
 	err = db.read(ctx, func(q querier) (err error) {
-		list, err = all(ctx, q, scanFlow, "SELECT "+flowColumns+" FROM flow"+tail, args...)
+		list, err = all(ctx, q, scanFlow, "SELECT "+flowColumns+" FROM "+from+order, args...)
 		return err
 	})
 	return list, err

@@ -18,13 +18,13 @@ const flowRunOwn = `name, flow_id, deployment_id, deployment_version, work_queue
 	infrastructure_document_id, infrastructure_pid, created_by, job_variables`
 
 var (
-	flowRunColumns = qualify("flow_run", "id, created, updated, "+flowRunOwn+", empirical_policy, "+runTimesColumns) +
-		", p.id, p.name, " + stateColumns
+	flowRunColumns = newColumnList(qualify("flow_run", "id, created, updated, "+flowRunOwn+", empirical_policy, "+runTimesColumns) +
+		", p.id, p.name, " + stateColumns)
 	flowRunInsert = insertInto("flow_run", "id, created, updated, "+flowRunOwn+", empirical_policy, "+runTimesColumns)
 	flowRunUpdate = "UPDATE flow_run SET " + assign("updated, "+flowRunOwn+", empirical_policy") + " WHERE id = ?"
 )
 
-const flowRunFrom = ` FROM flow_run
+const flowRunJoins = `
 	LEFT JOIN flow_run_state s ON s.id = flow_run.state_id` + stateArtifact + `
 	LEFT JOIN work_queue q ON q.id = flow_run.work_queue_id
 	LEFT JOIN work_pool p ON p.id = q.work_pool_id`
@@ -113,7 +113,7 @@ func (db *DB) ReadFlowRun(ctx context.Context, id uuid.UUID) (r *prefect.FlowRun
 }
 
 func readFlowRun(ctx context.Context, q querier, d *dialect, id uuid.UUID, lock string) (*prefect.FlowRun, error) {
-	return one(scanFlowRun, q.QueryRowContext(ctx, "SELECT "+flowRunColumns+flowRunFrom+" WHERE flow_run.id = ?"+lock, d.arg(id)))
+	return one(scanFlowRun, q.QueryRowContext(ctx, "SELECT "+d.columns(flowRunColumns)+" FROM flow_run"+flowRunJoins+" WHERE flow_run.id = ?"+lock, d.arg(id)))
 }
 
 // UpdateFlowRun calls fn with the stored run and stores what fn left, but for the
@@ -157,12 +157,12 @@ func (db *DB) DeleteFlowRun(ctx context.Context, id uuid.UUID) error {
 // FilterFlowRuns returns the runs that f selects, with what ReadFlowRun returns.
 // Errors: Invalid.
 func (db *DB) FilterFlowRuns(ctx context.Context, f prefect.Filters, p prefect.Page) (list []*prefect.FlowRun, err error) {
-	tail, args, err := db.selection(query.FlowRun, f, p)
+	from, order, args, err := db.selection(query.FlowRun, f, p)
 	if err != nil {
 		return nil, err
 	}
 	err = db.read(ctx, func(q querier) error {
-		list, err = all(ctx, q, scanFlowRun, "SELECT "+flowRunColumns+flowRunFrom+tail, args...)
+		list, err = all(ctx, q, scanFlowRun, "SELECT "+db.d.columns(flowRunColumns)+" FROM "+from+flowRunJoins+order, args...)
 		return err
 	})
 	return list, err

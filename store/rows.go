@@ -81,6 +81,27 @@ func deleteOne(ctx context.Context, tx *tx, table string, id uuid.UUID) error {
 	return err
 }
 
+// newID returns an id for a row of our own. Ids grow with time, so that rows which
+// are written together lie together in the index of ids.
+func newID() uuid.UUID {
+	id, err := uuid.NewV7()
+	if err != nil { // no random bytes for it
+		return uuid.New()
+	}
+	return id
+}
+
+// columnList is the columns of a SELECT. In SQLite each has a plus sign, which
+// does nothing but hide its declared type: the driver would look that up for each
+// value, and parse times in its own, slower way.
+type columnList struct{ sqlite, postgres string }
+
+func newColumnList(columns string) columnList {
+	return columnList{sqlite: "+" + strings.Join(splitColumns(columns), ", +"), postgres: columns}
+}
+
+func (d *dialect) columns(c columnList) string { return d.pick(c.sqlite, c.postgres) }
+
 // query returns the dialect as package query names it.
 func (d *dialect) query() query.Dialect {
 	if d.postgres {
@@ -110,17 +131,20 @@ func later(now, last prefect.Time) prefect.Time {
 	return last.Add(time.Microsecond)
 }
 
-// selection is the tail of a filtered query.
-func (db *DB) selection(noun query.Noun, f prefect.Filters, p prefect.Page) (tail string, args []any, err error) {
+// selection is a FROM item, named as its table, of the rows that a page of a
+// filtered query has, and the order that they are to be read in. What is joined to
+// it is then looked up for those rows alone.
+func (db *DB) selection(noun query.Noun, f prefect.Filters, p prefect.Page) (from, order string, args []any, err error) {
 	c, err := query.Filters(db.d.query(), noun, f)
 	if err != nil {
-		return "", nil, err
+		return "", "", nil, err
 	}
 	by, err := query.OrderBy(noun, p.Sort)
 	if err != nil {
-		return "", nil, err
+		return "", "", nil, err
 	}
-	return c.Where() + by + " LIMIT ? OFFSET ?", append(c.Args, p.Limit, p.Offset), nil
+	from = fmt.Sprintf("(SELECT * FROM %s%s%s LIMIT ? OFFSET ?) AS %s", noun, c.Where(), by, noun)
+	return from, by, append(c.Args, p.Limit, p.Offset), nil
 }
 
 // count returns how many rows of noun the filters select.

@@ -29,8 +29,12 @@ func flowRunPolicy(b json.RawMessage) (prefect.FlowRunPolicy, error) {
 	if len(b) == 0 {
 		return p, nil
 	}
-	if err := json.Unmarshal(b, &p); err != nil {
-		return p, err
+	fresh := p
+	if !members(b, func(name, value []byte) bool { return flowRunPolicyField(&p, name, value) }) {
+		p = fresh
+		if err := json.Unmarshal(b, &p); err != nil {
+			return p, err
+		}
 	}
 	if (p.Retries == nil || *p.Retries == 0) && p.MaxRetries != 0 {
 		p.Retries = &p.MaxRetries

@@ -57,7 +57,7 @@ func (r *stateRow) state() (*prefect.State, error) {
 		s.Data = r.data
 	}
 	if len(r.details) > 0 {
-		if err := json.Unmarshal(r.details, &s.Details); err != nil {
+		if err := stateDetails(r.details, &s.Details); err != nil {
 			return nil, err
 		}
 	}

@@ -16,12 +16,12 @@ const taskRunOwn = `name, flow_run_id, task_key, dynamic_key, cache_key, cache_e
 	task_inputs, empirical_policy`
 
 var (
-	taskRunColumns = qualify("task_run", "id, created, updated, "+taskRunOwn+", flow_run_run_count, "+runTimesColumns) + ", " + stateColumns
+	taskRunColumns = newColumnList(qualify("task_run", "id, created, updated, "+taskRunOwn+", flow_run_run_count, "+runTimesColumns) + ", " + stateColumns)
 	taskRunInsert  = insertInto("task_run", "id, created, updated, "+taskRunOwn+", flow_run_run_count, "+runTimesColumns)
 	taskRunUpdate  = "UPDATE task_run SET " + assign("updated, "+taskRunOwn) + " WHERE id = ?"
 )
 
-const taskRunFrom = " FROM task_run LEFT JOIN task_run_state s ON s.id = task_run.state_id" + stateArtifact
+const taskRunJoins = " LEFT JOIN task_run_state s ON s.id = task_run.state_id" + stateArtifact
 
 func scanTaskRun(row scanner) (*prefect.TaskRun, error) {
 	r := &prefect.TaskRun{}
@@ -62,7 +62,7 @@ func (db *DB) ReadTaskRun(ctx context.Context, id uuid.UUID) (r *prefect.TaskRun
 }
 
 func readTaskRun(ctx context.Context, q querier, d *dialect, id uuid.UUID, lock string) (*prefect.TaskRun, error) {
-	return one(scanTaskRun, q.QueryRowContext(ctx, "SELECT "+taskRunColumns+taskRunFrom+" WHERE task_run.id = ?"+lock, d.arg(id)))
+	return one(scanTaskRun, q.QueryRowContext(ctx, "SELECT "+d.columns(taskRunColumns)+" FROM task_run"+taskRunJoins+" WHERE task_run.id = ?"+lock, d.arg(id)))
 }
 
 // UpdateTaskRun is UpdateFlowRun for a task run. Errors: NotFound, Conflict,
@@ -106,12 +106,12 @@ func (db *DB) DeleteTaskRun(ctx context.Context, id uuid.UUID) error {
 // FilterTaskRuns returns the runs that f selects, with what ReadTaskRun returns.
 // Errors: Invalid.
 func (db *DB) FilterTaskRuns(ctx context.Context, f prefect.Filters, p prefect.Page) (list []*prefect.TaskRun, err error) {
-	tail, args, err := db.selection(query.TaskRun, f, p)
+	from, order, args, err := db.selection(query.TaskRun, f, p)
 	if err != nil {
 		return nil, err
 	}
 	err = db.read(ctx, func(q querier) error {
-		list, err = all(ctx, q, scanTaskRun, "SELECT "+taskRunColumns+taskRunFrom+tail, args...)
+		list, err = all(ctx, q, scanTaskRun, "SELECT "+db.d.columns(taskRunColumns)+" FROM "+from+taskRunJoins+order, args...)
 		return err
 	})
 	return list, err

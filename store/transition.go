@@ -129,7 +129,7 @@ func writeState(ctx context.Context, tx *tx, c *orchestrate.Commit, run committe
 		return err
 	}
 	if a != nil {
-		a.id = uuid.New()
+		a.id = newID()
 		a.flowRunID, a.taskRunID = run.flowRun, run.taskRun
 		if nested { // what describes it belongs to the run that brought it
 			a.key, a.kind, a.description = nil, nil, nil
