@@ -58,12 +58,20 @@ func (s *server) downloadLogs(w http.ResponseWriter, r *http.Request) error {
 
 func writeLogs(out *csv.Writer, logs []*prefect.Log) error {
 	for _, l := range logs {
-		row := []string{l.Timestamp.Format("2006-01-02 15:04:05.999999-07:00"), strconv.Itoa(l.Level), idText(l.FlowRunID), idText(l.TaskRunID), l.Message}
+		row := []string{csvTime(l.Timestamp), strconv.Itoa(l.Level), idText(l.FlowRunID), idText(l.TaskRunID), l.Message}
 		if err := out.Write(row); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// csvTime has six digits of fraction or none.
+func csvTime(t prefect.Time) string {
+	if t.Nanosecond() == 0 {
+		return t.Format("2006-01-02 15:04:05-07:00")
+	}
+	return t.Format("2006-01-02 15:04:05.000000-07:00")
 }
 
 func idText(id *uuid.UUID) string {

@@ -54,6 +54,12 @@ func TestDownloadLogs(t *testing.T) {
 	if want := `2026-11-23 18:00:00.123456+00:00,20,` + run.ID.String() + `,,"line 0, ""quoted"""`; lines[0] != "timestamp,level,flow_run_id,task_run_id,message" || lines[1] != want {
 		t.Errorf("begins with %q", lines[:2])
 	}
+	for text, want := range map[string]string{"2026-01-02T03:04:05Z": "2026-01-02 03:04:05+00:00", "2026-01-02T03:04:05.5Z": "2026-01-02 03:04:05.500000+00:00"} {
+		at, err := prefect.ParseTime(text)
+		if got := csvTime(at); err != nil || got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
 	if got := w.Header().Get("Content-Disposition"); !strings.Contains(got, "my%20run-logs.csv") {
 		t.Errorf("Content-Disposition %q", got)
 	}
