@@ -88,6 +88,7 @@ func bombs() []bomb {
 		LocalGet(2), I32Const(4097*64), Op(I32Add), I32Const(size-16), Op(0x71), LocalTee(2), Load(I32Load, 0), Op(Drop), Br(0))
 
 	return []bomb{
+		{"none", smallGuest(), ""},
 		{"endless loop", policy().Evaluate(nil, Loop(Void, Br(0)), Op(Unreachable)), "fuel"},
 		{"call DAG, depth 34", calls.Evaluate(nil, Call(top), I64Const(0)), "fuel"},
 		{"recursion", deep.Evaluate(nil, Call(3), I64Const(0)), "stack"},

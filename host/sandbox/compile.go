@@ -62,7 +62,7 @@ func (r *Runtime) build(ctx context.Context, cache wazero.CompilationCache, wasm
 func runtimeConfig(cache wazero.CompilationCache, memoryPages uint32) wazero.RuntimeConfig {
 	return wazero.NewRuntimeConfigCompiler().
 		WithCoreFeatures(api.CoreFeaturesV2).
-		WithMemoryLimitPages(memoryPages).
+		WithMemoryLimitPages(memoryPages + 1). // one to ask for in vain, see meter.Options.Yield
 		WithDebugInfoEnabled(false).
 		WithCompilationCache(cache)
 }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -54,6 +55,9 @@ func TestMutants(t *testing.T) {
 			continue // its compilation takes a second
 		}
 		compiled, err := compileGuarded(t.Context(), runtime, metered.Bytes)
+		if err != nil && strings.Contains(err.Error(), "has an empty module name") {
+			continue // which the specification allows, and our list of imports does not
+		}
 		if err != nil {
 			t.Errorf("mutant %d of %s is valid for us, but %v", k, name, err)
 			continue

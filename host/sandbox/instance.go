@@ -54,6 +54,7 @@ func instantiate(ctx context.Context, m *Module) (*instance, error) {
 	inst.ctx = context.WithValue(context.WithoutCancel(ctx), hostKey{}, &inst.host)
 	allocator := experimental.MemoryAllocatorFunc(func(_, most uint64) experimental.LinearMemory {
 		inst.linear = newLinear(most)
+		inst.linear.limit = uint64(m.metered.MaxPages) << 16
 		return inst.linear
 	})
 	guest, err := m.code.runtime.InstantiateModule(experimental.WithMemoryAllocator(inst.ctx, allocator), m.code.compiled,
@@ -67,6 +68,7 @@ func instantiate(ctx context.Context, m *Module) (*instance, error) {
 	inst.evaluator = guest.ExportedFunction(abi.ExportEvaluate)
 	inst.gauge = newGauge(guest, m.metered)
 	inst.watch.stop = global(guest, m.metered.Stop)
+	inst.linear.yield = global(guest, m.metered.Yield)
 	for _, name := range m.metered.Globals {
 		if g, ok := guest.ExportedGlobal(name).(api.MutableGlobal); ok {
 			inst.globals = append(inst.globals, g)

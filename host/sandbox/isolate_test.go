@@ -101,6 +101,39 @@ func TestLettingGoOfDirtyPages(t *testing.T) {
 	}
 }
 
+// TestGrownMemoryIsTakenBack lets each call grow its memory and write there.
+func TestGrownMemoryIsTakenBack(t *testing.T) {
+	for _, pages := range []uint32{2, 20} { // small and big when grown
+		m := Policy(&Builder{})
+		wasm := m.Evaluate(nil,
+			I32Const(8), MemorySize(), Load(I32Store, 0),
+			I32Const(int32(pages)), MemoryGrow(), Op(Drop),
+			I32Const(12), I32Const(3<<16), Load(I32Load, 0), Load(I32Store, 0),
+			I32Const(3<<16), I32Const(-1), Load(I32Store, 0), Pack(8, 8))
+		guest := load(t, newRuntime(t, Limits{}), wasm)
+		for k := range 20 {
+			if kind, out := callKind(t, guest, ""); kind != "" || out != "\x02\x00\x00\x00\x00\x00\x00\x00" {
+				t.Fatalf("call %d: %s %x", k, kind, out)
+			}
+		}
+		if made := guest.metrics().Made; made != 1 {
+			t.Errorf("%d instances were made, want 1", made)
+		}
+	}
+}
+
+// TestMemoryLimit wants growing to fail at the limit, not before and not after.
+func TestMemoryLimit(t *testing.T) {
+	m := Policy(&Builder{})
+	wasm := m.Evaluate(nil,
+		I32Const(8), I32Const(defaultMemoryPages-2), MemoryGrow(), Load(I32Store, 0),
+		I32Const(12), I32Const(1), MemoryGrow(), Load(I32Store, 0), Pack(8, 8))
+	guest := load(t, newRuntime(t, Limits{}), wasm)
+	if kind, out := callKind(t, guest, ""); kind != "" || out != "\x02\x00\x00\x00\xff\xff\xff\xff" {
+		t.Errorf("%s %x", kind, out)
+	}
+}
+
 func TestGoGuestForgets(t *testing.T) {
 	m := load(t, newRuntime(t, Limits{}), goGuestBytes(t))
 	o := CallOptions{Now: time.Unix(1_000_000_000, 0), Seed: "s"}

@@ -64,6 +64,7 @@ func (i *image) close() {
 // linear is an instance's memory: addresses for as much as it may ever have, of
 // which the kernel gives what is touched.
 type linear struct {
+	ground
 	bytes   []byte
 	regions [64]pageRegion // for dirty pages
 }
@@ -77,14 +78,6 @@ func newLinear(most uint64) *linear {
 		return &linear{}
 	}
 	return &linear{bytes: bytes}
-}
-
-// Reallocate is wazero's call for a size.
-func (l *linear) Reallocate(size uint64) []byte {
-	if size > uint64(len(l.bytes)) {
-		return nil
-	}
-	return l.bytes[:size]
 }
 
 // Free is wazero's call at the end.
@@ -109,18 +102,22 @@ func (l *linear) attach(i *image) error {
 	return nil
 }
 
-// reset undoes what was written since attach: by copying pages back, or where
-// the kernel does not tell which by letting go of all of them.
-func (l *linear) reset(i *image) error {
+// reset undoes what was written since attach to the first size bytes: by copying
+// pages back, or where the kernel does not tell which by letting go of all.
+func (l *linear) reset(i *image, size int) error {
+	if i.file < 0 && size <= smallMemory {
+		copy(l.bytes, i.bytes)
+		clear(l.bytes[len(i.bytes):size])
+		return nil
+	}
+	if i.pagemap != nil && l.copyDirty(i, size) == nil {
+		return nil
+	}
+	if err := unix.Madvise(l.bytes[:size], unix.MADV_DONTNEED); err != nil {
+		return fmt.Errorf("let go of dirty pages: %w", err)
+	}
 	if i.file < 0 {
 		copy(l.bytes, i.bytes)
-		return nil
-	}
-	if i.pagemap != nil && l.copyDirty(i) == nil {
-		return nil
-	}
-	if err := unix.Madvise(l.bytes[:len(i.bytes)], unix.MADV_DONTNEED); err != nil {
-		return fmt.Errorf("let go of dirty pages: %w", err)
 	}
 	return nil
 }
@@ -146,11 +143,12 @@ const (
 
 var errTooDirty = errors.New("too many dirty pages to copy")
 
-// copyDirty copies back the pages that are no longer the file's own.
-func (l *linear) copyDirty(i *image) error {
+// copyDirty copies back the pages that are no longer the file's own, and clears
+// those that there were not.
+func (l *linear) copyDirty(i *image, size int) error {
 	base := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(l.bytes))))
 	arg := scanArgument{
-		start: base, end: base + uint64(len(i.bytes)),
+		start: base, end: base + uint64(size),
 		vec: uint64(uintptr(unsafe.Pointer(&l.regions))), vecLen: uint64(len(l.regions)),
 		categoryInverted: pageIsFile, categoryMask: pageIsFile,
 		categoryAnyOf: pageIsHere | pageIsSwap, returnMask: pageIsHere,
@@ -166,7 +164,11 @@ func (l *linear) copyDirty(i *image) error {
 			if pages += (r.end - r.start) >> pageSizeBits; pages > manyDirty {
 				return errTooDirty
 			}
-			copy(l.bytes[r.start-base:r.end-base], i.bytes[r.start-base:r.end-base])
+			n := 0
+			if from := r.start - base; from < uint64(len(i.bytes)) {
+				n = copy(l.bytes[from:r.end-base], i.bytes[from:])
+			}
+			clear(l.bytes[r.start-base+uint64(n) : r.end-base])
 		}
 		if int(n) < len(l.regions) {
 			return nil

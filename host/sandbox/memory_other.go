@@ -15,25 +15,23 @@ func (i *image) close() {}
 
 // linear is an instance's memory.
 type linear struct {
+	ground
 	bytes []byte // as much as it may ever have
 }
 
 func newLinear(most uint64) *linear { return &linear{bytes: make([]byte, most)} }
 
-// Reallocate is wazero's call for a size.
-func (l *linear) Reallocate(size uint64) []byte {
-	if size > uint64(len(l.bytes)) {
-		return nil
-	}
-	return l.bytes[:size]
-}
-
 // Free is wazero's call at the end.
 func (l *linear) Free() { l.bytes = nil }
 
+// attach makes the memory a copy of the image.
 func (l *linear) attach(i *image) error {
 	copy(l.bytes, i.bytes)
 	return nil
 }
 
-func (l *linear) reset(i *image) error { return l.attach(i) }
+// reset undoes what was written since attach to the first size bytes.
+func (l *linear) reset(i *image, size int) error {
+	clear(l.bytes[copy(l.bytes, i.bytes):size])
+	return nil
+}

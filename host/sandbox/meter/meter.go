@@ -15,7 +15,7 @@ import (
 )
 
 // Version changes whenever the same input would give other output.
-const Version = 1
+const Version = 2
 
 // Options say how to rewrite.
 type Options struct {
@@ -24,7 +24,11 @@ type Options struct {
 	Slice        uint32 // units of fuel between two returns to the host
 	Fuel         int64  // what an instance has at first; hosts that set it before each call need none
 	Depth        int32  // likewise for the stack
-	StripData    bool   // leave out data segments where the host can write them instead
+	// Yield makes the guest ask for one page more than it may have between two
+	// slices, after setting the global of that name: the host's allocator is then
+	// to let others run and to refuse. Without it, it grows its memory by nothing.
+	Yield     bool
+	StripData bool // leave out data segments where the host can write them instead
 }
 
 // Metered is a rewritten module. The names are of exports that were added.
@@ -37,8 +41,13 @@ type Metered struct {
 	Depth string
 	// Stop (i32) is looked at between two slices: any value but 0 is the end.
 	Stop string
+	// Yield (i32) is 1 while the guest only asks for memory to let others run.
+	Yield string
 	// Globals are the guest's mutable globals, whether or not it exports them.
 	Globals []string
+	// MaxPages is what the memory may grow to. With Options.Yield the host's
+	// allocator has to see to it.
+	MaxPages uint32
 	// Restorable says that memory and Globals are all that a call can change.
 	Restorable bool
 	// Data are segments for the host to write before anything runs, in order;
@@ -66,6 +75,8 @@ type rewriter struct {
 	types [][]byte // added ones
 	base  uint32   // index of the first added function
 	fuel  uint32   // index of the first added global
+
+	maxPages uint32 // what the memory may grow to
 }
 
 // The added functions, by their distance from base.
@@ -84,7 +95,7 @@ const (
 	globalRest
 	globalDepth
 	globalStop
-	addedGlobals
+	globalYield
 )
 
 // Rewrite makes a metered module of a decoded one.
@@ -135,7 +146,7 @@ func Rewrite(m *wasm.Module, o Options) *Metered {
 			w.copySection(id)
 		}
 	}
-	result.Bytes = w.out
+	result.Bytes, result.MaxPages = w.out, w.maxPages
 	return result
 }
 
@@ -148,7 +159,7 @@ func (w *rewriter) names() *Metered {
 			k = -1
 		}
 	}
-	r := &Metered{Fuel: prefix + "fuel", Rest: prefix + "rest", Depth: prefix + "depth", Stop: prefix + "stop"}
+	r := &Metered{Fuel: prefix + "fuel", Rest: prefix + "rest", Depth: prefix + "depth", Stop: prefix + "stop", Yield: prefix + "yield"}
 	for k, g := range w.m.Globals {
 		if g.Mutable {
 			r.Globals = append(r.Globals, prefix+string(appendDecimal(nil, k)))
@@ -217,6 +228,7 @@ func (w *rewriter) globals() [][]byte {
 		number(typeI64, opI64Const, w.o.Fuel),
 		number(typeI32, opI32Const, int64(w.o.Depth)),
 		number(typeI32, opI32Const, 0),
+		number(typeI32, opI32Const, 0),
 	}
 }
 
@@ -231,6 +243,7 @@ func (w *rewriter) exports(r *Metered) [][]byte {
 	add(r.Rest, w.fuel+globalRest)
 	add(r.Depth, w.fuel+globalDepth)
 	add(r.Stop, w.fuel+globalStop)
+	add(r.Yield, w.fuel+globalYield)
 	k := 0
 	for index, g := range w.m.Globals {
 		if g.Mutable {

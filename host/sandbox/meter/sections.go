@@ -57,7 +57,7 @@ func (w *rewriter) tables() {
 }
 
 // memory writes the module's memory, which may not grow past the cap. A module
-// without one gets an empty one, since growing it by nothing is the way to Go.
+// without one gets an empty one, since growing it is the way to Go.
 func (w *rewriter) memory() {
 	if w.m.ImportedMemories > 0 {
 		return
@@ -66,7 +66,14 @@ func (w *rewriter) memory() {
 	if len(w.m.Memories) > 0 {
 		limits = w.m.Memories[0]
 	}
-	w.section(wasm.SecMemory, append([]byte{1}, capped(limits, w.o.MemoryPages)...))
+	if !limits.HasMax || limits.Max > w.o.MemoryPages {
+		limits.HasMax, limits.Max = true, max(w.o.MemoryPages, limits.Min)
+	}
+	w.maxPages = limits.Max
+	if w.o.Yield {
+		limits.Max++
+	}
+	w.section(wasm.SecMemory, append([]byte{1}, capped(limits, limits.Max)...))
 }
 
 // appendUint appends an unsigned LEB128 number.

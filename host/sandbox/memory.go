@@ -1,0 +1,42 @@
+package sandbox
+
+import (
+	"runtime"
+
+	"github.com/tetratelabs/wazero/api"
+)
+
+// ground is what an instance's memory needs to know to answer for its size.
+type ground struct {
+	limit  uint64            // bytes that the guest may have
+	yield  api.MutableGlobal // see meter.Options.Yield; nil until there is an instance
+	shrunk uint64            // when not 0: the next answer, whatever is asked for
+}
+
+// Reallocate is wazero's call for a size, made by memory.grow.
+func (l *linear) Reallocate(size uint64) []byte {
+	if l.shrunk > 0 {
+		size, l.shrunk = l.shrunk, 0
+		return l.bytes[:size]
+	}
+	if l.yield != nil && l.yield.Get() != 0 {
+		runtime.Gosched()
+		return nil
+	}
+	if size > l.limit || size > uint64(len(l.bytes)) {
+		return nil
+	}
+	return l.bytes[:size]
+}
+
+// shrink gives a memory the size that it had when its snapshot was taken. wazero
+// only knows growing, but takes whatever buffer it is given then.
+func (l *linear) shrink(m api.Memory, size uint64) bool {
+	if uint64(m.Size()) == size {
+		return true
+	}
+	l.shrunk = size
+	_, ok := m.Grow(1)
+	l.shrunk = 0
+	return ok && uint64(m.Size()) == size
+}
