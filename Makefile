@@ -14,7 +14,7 @@ WASM    := GOOS=wasip1 GOARCH=wasm $(GO) build -buildmode=c-shared -trimpath -ld
 CORE    := policies/builtin/module/core.wasm
 EXAMPLES := $(patsubst examples/policies/%/main.go,bin/policies/%.wasm,$(wildcard examples/policies/*/main.go))
 # Guests are made of the SDK and the rules alone.
-GUEST_SOURCES := $(shell find sdk policies -name '*.go' -not -name '*_test.go' 2>/dev/null)
+GUEST_SOURCES := $(shell find sdk policies examples/policies -name '*.go' -not -name '*_test.go' 2>/dev/null)
 
 .PHONY: help run build policies test test-go test-client test-twin lint fmt bench fuzz kill check clean venv
 
