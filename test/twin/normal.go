@@ -188,14 +188,17 @@ func (n *normal) delay(v any) string {
 		return fmt.Sprint(v)
 	}
 	seconds, _ := number.Float64()
-	now := n.windows[len(n.windows)-1].from
+	request := n.windows[len(n.windows)-1]
+	reaches := func(t time.Time) bool {
+		return seconds <= t.Sub(request.from).Seconds()+1 && seconds >= t.Sub(request.to).Seconds()-1
+	}
 	for given := range n.given {
-		if g, err := parseTime(given); err == nil && math.Abs(g.Sub(now).Seconds()-seconds) <= 1 {
+		if g, err := parseTime(given); err == nil && reaches(g) {
 			return "until " + given
 		}
 	}
 	for _, w := range n.windows {
-		if math.Abs(w.from.Add(retryDelay*time.Second).Sub(now).Seconds()-seconds) <= 1 {
+		if reaches(w.to.Add(retryDelay * time.Second)) {
 			return "until the retry"
 		}
 	}

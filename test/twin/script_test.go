@@ -41,6 +41,26 @@ func (s *script) initialType() string  { return str(s.initial["type"]) }
 func (s *script) initialName() string  { return str(s.initial["name"]) }
 func (s *script) proposedType() string { return str(s.proposal.state["type"]) }
 
+// detail returns a field of a state's details, nil if it has none.
+func (s *script) detail(state object, name string) any {
+	d, _ := state["state_details"].(object)
+	return d[name]
+}
+
+// pauseIsOver reports whether the initial state's pause timed out.
+func (s *script) pauseIsOver() bool {
+	t, err := parseTime(str(s.detail(s.initial, "pause_timeout")))
+	return err == nil && t.Before(time.Now())
+}
+
+// created says when the initial state was written, in the words of [normal].
+func (s *script) created() string {
+	if _, later := s.initial["data"]; later {
+		return "time of initial"
+	}
+	return "time of create"
+}
+
 func str(v any) string {
 	s, _ := v.(string)
 	return s
