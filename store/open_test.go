@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"os"
@@ -119,5 +120,54 @@ func TestOpeningTwiceFindsTheSchemaMade(t *testing.T) {
 				t.Errorf("%s revisions", n[0])
 			}
 		})
+	}
+}
+
+func TestAFileThatIsRefusedStaysAsItWas(t *testing.T) {
+	url := storetest.SQLiteURL(t)
+	_, path := plain(url)
+	execute(t, url, "CREATE TABLE alembic_version (version_num VARCHAR(32))")
+	execute(t, url, "INSERT INTO alembic_version VALUES ('0123456789ab')")
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Open(context.Background(), url, store.Options{}); prefect.CodeOf(err) != prefect.UnknownRevision {
+		t.Fatalf("error is %v", err)
+	}
+	after, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(before, after) {
+		t.Error("the file was changed")
+	}
+}
+
+func TestFileNamesOfEverySort(t *testing.T) {
+	dir := t.TempDir()
+	for name, escaped := range map[string]string{"with space.db": "with%20space.db", "100%.db": "100%25.db", "a?b#c&d=e.db": "a%3Fb#c&d=e.db", "ü:1.db": "ü:1.db"} {
+		db, err := store.Open(context.Background(), "sqlite:///"+dir+"/"+escaped, store.Options{})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			t.Errorf("there is no file %s", name)
+		}
+	}
+}
+
+func TestAFileThatCannotBeWrittenIsTold(t *testing.T) {
+	url := storetest.SQLiteURL(t)
+	_, path := plain(url)
+	if err := os.Mkdir(path+"-interlock.lock", 0o700); err != nil { // stands for a directory without permission, which root has
+		t.Fatal(err)
+	}
+	if _, err := store.Open(context.Background(), url, store.Options{}); prefect.CodeOf(err) != prefect.Unavailable {
+		t.Errorf("error is %v", err)
 	}
 }

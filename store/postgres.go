@@ -78,7 +78,7 @@ func (db *DB) oneTransaction(ctx context.Context, fn func(*tx) error) error {
 		return err
 	}
 	defer rollback(t)
-	if err := fn(&tx{querier: rebinding{d: db.d, direct: t}, d: db.d, clock: db.opts.Now}); err != nil {
+	if err := contained(fn, &tx{querier: rebinding{d: db.d, direct: t}, d: db.d, clock: db.opts.Now}); err != nil {
 		return err
 	}
 	return t.Commit()

@@ -29,7 +29,7 @@ func openSQLite(ctx context.Context, a address, opts Options) (*DB, error) {
 	if info, err := os.Stat(filepath.Dir(a.path)); err != nil || !info.IsDir() {
 		return nil, prefect.Errorf(prefect.Unavailable, "there is no directory %s for the database", filepath.Dir(a.path))
 	}
-	unlock, err := lockFile(a.path + "-interlock.lock")
+	unlock, err := lockFile(resolved(a.path) + "-interlock.lock")
 	if err != nil {
 		return nil, err
 	}
@@ -90,6 +90,18 @@ func (db *DB) enterWAL(ctx context.Context) error {
 		return prefect.Errorf(prefect.Unavailable, "%s is on a file system that SQLite's write-ahead log does not work on", db.url.shown)
 	}
 	return nil
+}
+
+// resolved follows symbolic links, so that one file has one lock whatever it is
+// called. A file that is yet to be made may be a link to nowhere.
+func resolved(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	if dir, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
+		return filepath.Join(dir, filepath.Base(path))
+	}
+	return path
 }
 
 // sqliteDSN is the name of the file for the driver, with the pragmas.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/interlock-run/interlock/host/prefect"
@@ -63,6 +64,8 @@ type DB struct {
 	writers *sql.DB     // SQLite only: where the writer has its connection from
 	writer  *writer     // SQLite only
 	closers []io.Closer // closed in this order
+	close   sync.Once
+	closed  error // what closing came to
 }
 
 // read runs fn with a reader. Each statement sees what is committed when it
@@ -91,14 +94,17 @@ func (db *DB) Ping(ctx context.Context) error {
 	})
 }
 
-// Close waits for queued writes and closes all connections. The DB must not be
-// used while it runs or afterwards.
+// Close waits for queued writes and closes all connections. Writes that come
+// later fail with Unavailable. Closing again does nothing.
 func (db *DB) Close() error {
-	var errs []error
-	for _, c := range db.closers {
-		errs = append(errs, c.Close())
-	}
-	return errors.Join(errs...)
+	db.close.Do(func() {
+		var errs []error
+		for _, c := range db.closers {
+			errs = append(errs, c.Close())
+		}
+		db.closed = errors.Join(errs...)
+	})
+	return db.closed
 }
 
 // Open opens the database at url: SQLAlchemy's form

@@ -192,7 +192,7 @@ func (w *writer) runUnits(units []*unit) error {
 				return err
 			}
 		}
-		u.err = w.call(u)
+		u.err = contained(u.fn, w.tx)
 		switch {
 		case alone:
 			continue
@@ -208,15 +208,15 @@ func (w *writer) runUnits(units []*unit) error {
 	return nil
 }
 
-// call runs a unit and turns a panic in it into its error: the writer has to
-// outlive whatever it runs.
-func (w *writer) call(u *unit) (err error) {
+// contained calls fn and turns a panic in it into its error: what serves
+// everybody has to outlive whatever it runs.
+func contained(fn func(*tx) error, t *tx) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic in a write: %v\n%s", p, debug.Stack())
 		}
 	}()
-	return u.fn(w.tx)
+	return fn(t)
 }
 
 // begin takes SQLite's write lock. Only another program can hold it.

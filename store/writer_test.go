@@ -2,9 +2,11 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
+	"io"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -173,35 +175,6 @@ func TestAUnitWhoseCallerIsGoneIsDropped(t *testing.T) {
 	}
 }
 
-func TestAnotherProgramsLockIsWaitedFor(t *testing.T) {
-	ctx := context.Background()
-	db, path := openTemp(t)
-	other, err := sql.Open("sqlite", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer other.Close()
-	conn, err := other.Conn(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
-		t.Fatal(err)
-	}
-	written := make(chan error)
-	go func() { written <- db.write(ctx, func(x *tx) error { return put(ctx, x, "k") }) }()
-	if found := keys(t, db); len(found) != 0 { // readers do not wait
-		t.Errorf("found %v", found)
-	}
-	if _, err := conn.ExecContext(ctx, "COMMIT"); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-written; err != nil {
-		t.Error(err)
-	}
-}
-
 func TestAFullDiskIsToldAndNothingIsAcknowledged(t *testing.T) {
 	ctx := context.Background()
 	db, _ := openTemp(t)
@@ -244,8 +217,187 @@ func TestAFullDiskIsToldAndNothingIsAcknowledged(t *testing.T) {
 
 func TestASecondServerOnAFileIsRefused(t *testing.T) {
 	_, path := openTemp(t)
-	_, err := Open(context.Background(), "sqlite:///"+path, Options{})
-	if prefect.CodeOf(err) != prefect.Conflict {
-		t.Errorf("error is %v", err)
+	link := filepath.Join(t.TempDir(), "link.db")
+	if err := os.Symlink(path, link); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{path, link} {
+		_, err := Open(context.Background(), "sqlite:///"+name, Options{})
+		if prefect.CodeOf(err) != prefect.Conflict {
+			t.Errorf("%s: error is %v", name, err)
+		}
+	}
+}
+
+// A broken reference that is checked at the commit fails the commit of the whole
+// group; the others of the group must not suffer.
+func TestAGroupWhoseCommitFailsIsRunOneByOne(t *testing.T) {
+	ctx := context.Background()
+	db, _ := openTemp(t)
+	release := holdWriter(db)
+	bad, good := make(chan error, 1), make(chan error, 2)
+	for _, k := range []string{"one", "two"} {
+		go func() { good <- db.write(ctx, func(x *tx) error { return put(ctx, x, k) }) }()
+	}
+	go func() {
+		bad <- db.write(ctx, func(x *tx) error {
+			if _, err := x.ExecContext(ctx, "PRAGMA defer_foreign_keys = ON"); err != nil {
+				return err
+			}
+			_, err := x.ExecContext(ctx, "INSERT INTO flow_run_state (id, type, name, flow_run_id) VALUES ('s', 'RUNNING', 'Running', 'nobody')")
+			return err
+		})
+	}()
+	for len(db.writer.queue) < 3 {
+		time.Sleep(time.Millisecond) // until all are queued
+	}
+	release()
+	if err := <-bad; prefect.CodeOf(err) != prefect.Conflict {
+		t.Errorf("the unit with the broken reference: %v", err)
+	}
+	for range 2 {
+		if err := <-good; err != nil {
+			t.Errorf("another unit of the group: %v", err)
+		}
+	}
+	if found := fmt.Sprint(keys(t, db)); found != "map[one:true two:true]" {
+		t.Errorf("found %s", found)
+	}
+}
+
+// A caller that goes away while its unit runs takes nothing of the group along.
+func TestAnEndedContextDoesNotStopARunningUnit(t *testing.T) {
+	db, _ := openTemp(t)
+	release := holdWriter(db)
+	ctx, cancel := context.WithCancel(context.Background())
+	errs := make(chan error, 2)
+	go func() {
+		errs <- db.write(ctx, func(x *tx) error {
+			cancel()
+			return put(ctx, x, "cancelled")
+		})
+	}()
+	go func() {
+		errs <- db.write(context.Background(), func(x *tx) error { return put(context.Background(), x, "other") })
+	}()
+	for len(db.writer.queue) < 2 {
+		time.Sleep(time.Millisecond) // until both are queued
+	}
+	release()
+	for range 2 {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	if found := fmt.Sprint(keys(t, db)); found != "map[cancelled:true other:true]" {
+		t.Errorf("found %s", found)
+	}
+}
+
+func TestManyWritersAndReaders(t *testing.T) {
+	ctx := context.Background()
+	db, path := openTemp(t)
+	const writers, each = 32, 20
+	errs := make(chan error, 2*writers)
+	for w := range writers {
+		go func() {
+			var err error
+			for i := range each {
+				if err == nil {
+					err = db.write(ctx, func(x *tx) error { return put(ctx, x, fmt.Sprintf("%d-%d", w, i)) })
+				}
+			}
+			errs <- err
+		}()
+		go func() {
+			var err error
+			for range each {
+				if err == nil {
+					err = db.Ping(ctx)
+				}
+			}
+			errs <- err
+		}()
+	}
+	for range 2 * writers {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if found := keys(t, openAt(t, path)); len(found) != writers*each {
+		t.Errorf("%d of %d units are stored", len(found), writers*each)
+	}
+}
+
+// foreign is a program of another process that holds a transaction on the file
+// until release is called.
+func foreign(t *testing.T, path, begin, statement string) (release func()) {
+	t.Helper()
+	const program = `
+import sqlite3, sys
+c = sqlite3.connect(sys.argv[1], isolation_level=None)
+c.execute(sys.argv[2]); c.execute(sys.argv[3]).fetchall()
+print("holds", flush=True)
+sys.stdin.read()
+c.execute("COMMIT")
+`
+	cmd := exec.Command("../.build/venv/bin/python", "-c", program, path, begin, statement)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("no Python to be the other program, 'make venv' makes it: %v", err)
+	}
+	if _, err := io.ReadFull(out, make([]byte, len("holds"))); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		in.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("the other program: %v", err)
+		}
+	}
+}
+
+func TestOtherProgramsTransactions(t *testing.T) {
+	ctx := context.Background()
+	db, path := openTemp(t)
+	release := foreign(t, path, "BEGIN", "SELECT * FROM flow")
+	if err := db.write(ctx, func(x *tx) error { return put(ctx, x, "beside a reader") }); err != nil {
+		t.Error(err)
+	}
+	release()
+	release = foreign(t, path, "BEGIN IMMEDIATE", "INSERT INTO flow (id, name) VALUES ('f', 'foreign')")
+	const n = 8
+	errs := make(chan error, n)
+	for i := range n {
+		go func() { errs <- db.write(ctx, func(x *tx) error { return put(ctx, x, fmt.Sprint(i)) }) }()
+	}
+	for range 100 { // readers go on meanwhile
+		if err := db.Ping(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	select {
+	case err := <-errs:
+		t.Errorf("a write ended beside another program's: %v", err)
+	case <-time.After(time.Second):
+	}
+	release()
+	for range n {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	if found := keys(t, db); len(found) != n+1 {
+		t.Errorf("found %v", found)
 	}
 }
