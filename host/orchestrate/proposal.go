@@ -33,9 +33,6 @@ type Proposal struct {
 // holds is carried on, and the blanks are filled in.
 func sanitized(p Proposal, initial *prefect.State, now prefect.Time, id uuid.UUID) *prefect.State {
 	s := p.State.Copy()
-	if s == nil {
-		s = &prefect.State{Type: prefect.Pending, Details: prefect.NewStateDetails()}
-	}
 	s.ID, s.Timestamp = id, now
 	if p.StateID != nil {
 		s.ID = *p.StateID
