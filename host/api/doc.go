@@ -7,7 +7,7 @@
 // reference's OpenAPI document, and one struct a request schema, whose tags say
 // what the schema says; a test compares both with the reference's document.
 //
-// A request passes, in this order: recovery, deadline of the body, request id and log, CORS, CSRF
+// A request passes, in this order: recovery, deadline of the body, request id and log, CORS, origin, CSRF
 // token, credentials, deadline, API version, routing. Websockets skip all but the
 // first: they authenticate by message and live long.
 package api

@@ -19,12 +19,17 @@ func (s *server) addModule(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	switch r.Header.Get("Content-Type") {
+	case "application/wasm", "application/octet-stream":
+	default:
+		return prefect.Errorf(prefect.Invalid, "A module is sent as application/wasm")
+	}
 	wasm, err := s.read(w, r, nil, s.MaxModule)
 	if err != nil {
 		return err
 	}
 	if len(wasm) == 0 {
-		return prefect.Errorf(prefect.Invalid, "The body is empty; a module is sent as application/wasm")
+		return prefect.Errorf(prefect.Invalid, "The body is empty: it should be a module")
 	}
 	module, created, err := registry.AddModule(r.Context(), wasm)
 	if err != nil {

@@ -9,17 +9,19 @@ import (
 
 func TestModules(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.MaxModule = 64 })
-	made := r.want(201, "POST", "/interlock/modules", "\x00asm\x01\x00\x00\x00", "Content-Type", "application/wasm")
+	wasm := []string{"Content-Type", "application/wasm"}
+	made := r.want(201, "POST", "/interlock/modules", "\x00asm\x01\x00\x00\x00", wasm...)
 	digest := at(t, made, "digest").(string)
 	if at(t, made, "quarantined") != false || at(t, made, "size") != 8.0 || at(t, made, "manifest", "abi") != 1.0 {
 		t.Errorf("reply %v", made)
 	}
-	r.want(200, "POST", "/interlock/modules", "\x00asm\x01\x00\x00\x00")
-	if reply := r.want(422, "POST", "/interlock/modules", "nonsense"); !strings.Contains(at(t, reply, "detail").(string), "offset 0") {
+	r.want(200, "POST", "/interlock/modules", "\x00asm\x01\x00\x00\x00", "Content-Type", "application/octet-stream")
+	r.want(422, "POST", "/interlock/modules", "\x00asm\x01\x00\x00\x00", "Content-Type", "text/plain")
+	if reply := r.want(422, "POST", "/interlock/modules", "nonsense", wasm...); !strings.Contains(at(t, reply, "detail").(string), "offset 0") {
 		t.Errorf("reply %v", reply)
 	}
-	r.want(422, "POST", "/interlock/modules", "")
-	r.want(413, "POST", "/interlock/modules", strings.Repeat("x", 65))
+	r.want(422, "POST", "/interlock/modules", "", wasm...)
+	r.want(413, "POST", "/interlock/modules", strings.Repeat("x", 65), wasm...)
 	if got := r.want(200, "GET", "/interlock/modules", ""); at(t, got, 0, "digest") != digest {
 		t.Errorf("list %v", got)
 	}

@@ -19,7 +19,7 @@ import (
 // middleware returns the handler of everything: the websockets, and the router
 // behind what every request passes.
 func (s *server) middleware() http.Handler {
-	rest := s.inTime(s.logged(s.cors(s.csrf(s.authenticated(s.limited(s.routable()))))))
+	rest := s.inTime(s.logged(s.cors(s.sameOrigin(s.csrf(s.authenticated(s.limited(s.routable())))))))
 	sockets := map[string]http.Handler{
 		"/api/events/in": s.EventsIn, "/api/events/out": s.EventsOut, "/api/logs/out": s.LogsOut,
 	}

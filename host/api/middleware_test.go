@@ -144,6 +144,26 @@ func TestCORS(t *testing.T) {
 	}
 }
 
+func TestSameOrigin(t *testing.T) {
+	none := newRig(t)
+	some := newRig(t, func(c *Config) { c.CORS = CORS{Origins: []string{"https://ui", "not an origin"}} })
+	all := newRig(t, func(c *Config) { c.CORS = CORS{Origins: []string{"*"}} })
+	for _, c := range []struct {
+		rig          *rig
+		site, origin string
+		want         int
+	}{
+		{none, "", "", 201}, {none, "same-origin", "http://example.com", 201}, {none, "none", "", 201},
+		{none, "cross-site", "https://evil", 403}, {none, "", "https://evil", 403}, {none, "same-site", "https://x.example.com", 403},
+		{some, "cross-site", "https://ui", 201}, {some, "cross-site", "https://evil", 403}, {all, "cross-site", "https://evil", 201},
+	} {
+		if w := c.rig.do("POST", "/logs/", "[]", "Sec-Fetch-Site", c.site, "Origin", c.origin); w.Code != c.want {
+			t.Errorf("site %q, origin %q: %d, want %d", c.site, c.origin, w.Code, c.want)
+		}
+	}
+	none.want(200, "GET", "/health", "", "Sec-Fetch-Site", "cross-site", "Origin", "https://evil")
+}
+
 func TestBodies(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.MaxBody = 100 })
 	r.want(413, "POST", "/flows/", `{"name":"`+strings.Repeat("x", 100)+`"}`)

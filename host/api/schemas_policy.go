@@ -170,6 +170,9 @@ func (t *taskInputs) UnmarshalBind(raw []byte, r bind.Reporter) {
 		}
 		out[key] = []any{}
 		bind.Elements(list, func(i int, item []byte) {
+			if r.Full() {
+				return
+			}
 			if input := taskInput(item, r, key, i); input != nil {
 				out[key] = append(out[key], input)
 			}

@@ -76,6 +76,25 @@ func (s *server) checkCSRF(r *http.Request) error {
 	return nil
 }
 
+// sameOrigin refuses changing requests that a browser sends for a page of an
+// origin that is not allowed: a server on this machine is in reach of every page
+// that its user opens. What is no browser is not concerned.
+func (s *server) sameOrigin(next http.Handler) http.Handler {
+	if slices.Contains(s.CORS.Origins, "*") {
+		return next
+	}
+	guard := http.NewCrossOriginProtection()
+	for _, origin := range s.CORS.Origins {
+		if err := guard.AddTrustedOrigin(origin); err != nil {
+			s.Logger.Warn("not an origin, it is not allowed", "origin", origin, "error", err)
+		}
+	}
+	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.writeError(w, r, prefect.Errorf(prefect.Forbidden, "Requests of pages from other origins are refused."))
+	}))
+	return guard.Handler(next)
+}
+
 // cors answers preflights and marks replies for pages of the allowed origins.
 func (s *server) cors(next http.Handler) http.Handler {
 	if len(s.CORS.Origins) == 0 {

@@ -167,6 +167,9 @@ func (r Reporter) Report(refused []prefect.FieldError) {
 	r.d.errs = append(r.d.errs, refused...)
 }
 
+// Full reports whether enough was refused: more would not be reported.
+func (r Reporter) Full() bool { return len(r.d.errs) >= MaxErrors }
+
 // enter makes path part of the current path until the returned func is called.
 func (r Reporter) enter(path []any) func() {
 	n := len(r.d.path)

@@ -147,6 +147,10 @@ func TestCaps(t *testing.T) {
 	if got := refused(t, binder.Decode([]byte(many), new(record))); len(got) != MaxErrors {
 		t.Errorf("%d refused fields, want %d", len(got), MaxErrors)
 	}
+	var built []inner
+	if got := refused(t, binder.Decode([]byte(`[`+strings.Repeat("{},", 10)+strings.Repeat(`{"x":1},`, 10_000)+`{}]`), &built)); len(got) != MaxErrors || len(built) > 2*MaxErrors {
+		t.Errorf("%d elements were built for %d refused fields", len(built), len(got))
+	}
 	for _, text := range []string{`{`, `{"a":1,}`, `{'a':1}`, `{"a":NaN}`, `{} {}`, "{\"a\":\"\x01\"}"} {
 		if got := refused(t, binder.Decode([]byte(text), new(record))); !strings.HasSuffix(got[0], "json_invalid") {
 			t.Errorf("%s: %v", text, got)

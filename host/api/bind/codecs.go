@@ -269,6 +269,10 @@ func (b *Binder) sliceCodec(t reflect.Type, o options) codec {
 		}
 		out := reflect.MakeSlice(t, 0, 4)
 		d.array(func(i int) {
+			if len(d.errs) >= MaxErrors {
+				d.skip() // nothing more would be reported, so nothing more is built
+				return
+			}
 			out = reflect.Append(out, reflect.Zero(elem))
 			item := out.Index(i)
 			if record {
