@@ -25,7 +25,8 @@ type Client struct {
 // New returns a client of the server at url. It repeats a request that was
 // answered 503 up to retries times, as Prefect's own client does.
 func New(url string, retries int) *Client {
-	transport := &http.Transport{MaxIdleConnsPerHost: 64}
+	// The reference closes connections that idle for 5 s; a request must not meet that.
+	transport := &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: 2 * time.Second}
 	return &Client{base: url + "/api", http: &http.Client{Timeout: 2 * time.Minute, Transport: transport}, retries: retries}
 }
 

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/interlock-run/interlock/test/rest"
+)
+
+// row is a line of the table: what one client does over and over.
+type row struct {
+	name    string
+	decides bool // policies take part
+	once    func(ctx context.Context, d *driver, r *result) error
+}
+
+func rows() []row {
+	return []row{
+		{"create", true, func(ctx context.Context, d *driver, r *result) error {
+			_, err := d.create(ctx, r)
+			return err
+		}},
+		{"create, Running, Completed", true, func(ctx context.Context, d *driver, r *result) error {
+			return d.through(ctx, r, "RUNNING", "COMPLETED")
+		}},
+		{"create, Running, Failed (retry), Running, Failed", true, func(ctx context.Context, d *driver, r *result) error {
+			return d.through(ctx, r, "RUNNING", "FAILED", "RUNNING", "FAILED")
+		}},
+		{"read", false, func(ctx context.Context, d *driver, r *result) error {
+			_, err := d.send(ctx, r, http.MethodGet, "/flow_runs/"+d.run, nil)
+			return err
+		}},
+		{"filter 200", false, func(ctx context.Context, d *driver, r *result) error {
+			_, err := d.send(ctx, r, http.MethodPost, "/flow_runs/filter", d.filterBody)
+			return err
+		}},
+		{"100 logs", false, func(ctx context.Context, d *driver, r *result) error {
+			_, err := d.send(ctx, r, http.MethodPost, "/logs/", d.logsBody)
+			return err
+		}},
+	}
+}
+
+// result is what the clients of one measurement saw. Each client has its own;
+// they are added up at the end.
+type result struct {
+	took   []time.Duration // of good requests
+	errors int
+	wall   time.Duration
+}
+
+func (r *result) rate() float64 {
+	if r.wall == 0 {
+		return 0
+	}
+	return float64(len(r.took)) / r.wall.Seconds()
+}
+
+// percentile returns milliseconds, 0 without good requests. The first call sorts.
+func (r *result) percentile(p int) float64 {
+	if len(r.took) == 0 {
+		return 0
+	}
+	slices.Sort(r.took)
+	return float64(r.took[min(len(r.took)-1, len(r.took)*p/100)].Microseconds()) / 1000
+}
+
+// driver sends the load to one server.
+type driver struct {
+	client     *rest.Client
+	createBody []byte
+	filterBody []byte
+	logsBody   []byte
+	run        string // a run that is there, for reads
+}
+
+// filtered is how many runs there are at least, for the filter.
+const filtered = 200
+
+func newDriver(ctx context.Context, url string) (*driver, error) {
+	d := &driver{client: rest.New(url, 0)}
+	patient := rest.New(url, 50)
+	var flow, run struct{ ID string }
+	if err := patient.Post(ctx, "/flows/", map[string]any{"name": "bench"}, &flow); err != nil {
+		return nil, err
+	}
+	var err error
+	if d.createBody, err = json.Marshal(map[string]any{
+		"flow_id": flow.ID, "parameters": map[string]any{"x": 1, "name": "a parameter"}, "tags": []string{"bench"},
+		"empirical_policy": map[string]any{"retries": 1}, "state": map[string]any{"type": "PENDING"},
+	}); err != nil {
+		return nil, err
+	}
+	for range filtered {
+		if err := patient.Post(ctx, "/flow_runs/", d.createBody, &run); err != nil {
+			return nil, err
+		}
+	}
+	d.run = run.ID
+	if d.filterBody, err = json.Marshal(map[string]any{"limit": filtered, "sort": "ID_DESC", "flows": map[string]any{"id": map[string]any{"any_": []string{flow.ID}}}}); err != nil {
+		return nil, err
+	}
+	logs := make([]map[string]any, 100)
+	for i := range logs {
+		logs[i] = map[string]any{"name": "bench", "level": 20, "message": fmt.Sprintf("line %d of the log of a task that does a little work", i), "timestamp": "2026-11-24T00:00:00Z", "flow_run_id": run.ID}
+	}
+	d.logsBody, err = json.Marshal(logs)
+	return d, err
+}
+
+// measure lets clients repeat a row for a while.
+func (d *driver) measure(ctx context.Context, r row, clients int, lasting time.Duration) (*result, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	parts := make([]result, clients)
+	began := time.Now()
+	var wg sync.WaitGroup
+	for i := range parts {
+		wg.Go(func() {
+			for time.Since(began) < lasting && ctx.Err() == nil {
+				if err := r.once(ctx, d, &parts[i]); err != nil {
+					cancel(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	all := &result{wall: time.Since(began)}
+	for _, p := range parts {
+		all.took = append(all.took, p.took...)
+		all.errors += p.errors
+	}
+	return all, context.Cause(ctx)
+}
+
+// send counts one request. It returns nil for a reply that is not good and for
+// a connection that broke; an error ends the measurement.
+func (d *driver) send(ctx context.Context, r *result, method, path string, body []byte) (*rest.Reply, error) {
+	q := rest.Request{Method: method, Path: path}
+	if body != nil {
+		q.Body = body
+	}
+	reply, err := d.client.Do(ctx, q)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil || reply.Status != http.StatusOK && reply.Status != http.StatusCreated {
+		r.errors++
+		return nil, nil
+	}
+	r.took = append(r.took, reply.Received.Sub(reply.Sent))
+	return reply, nil
+}
+
+// create makes a run and returns its id, "" if the server refused.
+func (d *driver) create(ctx context.Context, r *result) (string, error) {
+	reply, err := d.send(ctx, r, http.MethodPost, "/flow_runs/", d.createBody)
+	if err != nil || reply == nil {
+		return "", err
+	}
+	var run struct{ ID string }
+	err = reply.JSON(&run)
+	return run.ID, err
+}
+
+// through makes a run and proposes states, until one is not answered well.
+func (d *driver) through(ctx context.Context, r *result, types ...string) error {
+	id, err := d.create(ctx, r)
+	if err != nil || id == "" {
+		return err
+	}
+	for _, kind := range types {
+		body := fmt.Appendf(nil, `{"state":{"type":%q,"state_details":{"transition_id":%q}}}`, kind, uuid.NewString())
+		reply, err := d.send(ctx, r, http.MethodPost, "/flow_runs/"+id+"/set_state", body)
+		if err != nil || reply == nil {
+			return err
+		}
+	}
+	return nil
+}
