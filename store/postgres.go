@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"math/rand/v2"
+	"net"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -14,8 +16,12 @@ import (
 	"github.com/interlock-run/interlock/host/prefect"
 )
 
-// serializationTries bounds how often a unit is run that Postgres cannot order.
-const serializationTries = 10
+const (
+	// serializationTries bounds how often a unit is run that Postgres cannot order.
+	serializationTries = 10
+	// connectTimeout holds where the URL has no connect_timeout.
+	connectTimeout = 10 * time.Second
+)
 
 func openPostgres(ctx context.Context, a address, opts Options) (*DB, error) {
 	config, err := pgx.ParseConfig(a.dsn)
@@ -26,8 +32,11 @@ func openPostgres(ctx context.Context, a address, opts Options) (*DB, error) {
 	// so this is for the expressions in SQL alone.
 	config.RuntimeParams["timezone"] = "UTC"
 	config.RuntimeParams["application_name"] = "interlock"
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectTimeout
+	}
 	db := &DB{d: &dialect{postgres: true}, opts: opts, url: a}
-	db.readers = stdlib.OpenDB(*config)
+	db.readers = stdlib.OpenDB(*config, stdlib.OptionAfterConnect(beDurable))
 	db.readers.SetMaxOpenConns(opts.Connections)
 	db.readers.SetMaxIdleConns(opts.Connections)
 	db.reader = rebinding{d: db.d, direct: db.readers}
@@ -38,12 +47,19 @@ func openPostgres(ctx context.Context, a address, opts Options) (*DB, error) {
 	return db, nil
 }
 
+// beDurable undoes a default of the server, the database or the role by which an
+// acknowledged commit may be lost. Stronger settings stay.
+func beDurable(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'")
+	return err
+}
+
 // connectError says why Postgres cannot be used, without the driver's text: it
 // repeats the user and the address, and has repeated more.
 func connectError(a address, err error) error {
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
-		return prefect.Errorf(prefect.Unavailable, "%s does not answer", a.shown)
+		return prefect.Errorf(prefect.Unavailable, "%s does not answer%s", a.shown, reason(err))
 	}
 	switch pg.Code {
 	case "28P01", "28000":
@@ -52,6 +68,24 @@ func connectError(a address, err error) error {
 		return prefect.Errorf(prefect.Unavailable, "%s: there is no such database", a.shown)
 	}
 	return prefect.Errorf(prefect.Unavailable, "%s: %s", a.shown, pg.Message)
+}
+
+// reason is the part of a failed connection's error that helps, "" if there is
+// none.
+func reason(err error) string {
+	var dns *net.DNSError
+	var op *net.OpError
+	switch {
+	case errors.As(err, &dns):
+		return ": its name is not known"
+	case errors.As(err, &op):
+		return ": " + op.Err.Error()
+	case errors.Is(err, context.DeadlineExceeded):
+		return " in time"
+	case strings.Contains(err.Error(), "TLS"):
+		return " with TLS"
+	}
+	return ""
 }
 
 // writePostgres runs fn in a transaction, again when it could not be ordered

@@ -244,3 +244,27 @@ func TestManyOpenOneEmptyDatabase(t *testing.T) {
 		}
 	}
 }
+
+func TestAcknowledgedCommitsAreOnDiskWhateverTheServersDefault(t *testing.T) {
+	ctx := t.Context()
+	url := pgtest.URL(t)
+	setting := func(db *DB) (s string) {
+		t.Helper()
+		if err := db.read(ctx, func(q querier) error { return q.QueryRowContext(ctx, "SHOW synchronous_commit").Scan(&s) }); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	for set, want := range map[string]string{"off": "on", "remote_apply": "remote_apply"} {
+		db := openPG(t, url)
+		if err := db.write(ctx, func(x *tx) error {
+			_, err := x.ExecContext(ctx, "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = "+set+"', current_database()); END $$")
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if got := setting(openPG(t, url)); got != want {
+			t.Errorf("with %s as the database's default it is %s", set, got)
+		}
+	}
+}

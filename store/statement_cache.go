@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// maxStatements bounds a cache; queries beyond it (filters of rare shapes) are
-// prepared each time.
+// maxStatements bounds a cache; queries beyond it (filters of rare shapes) run
+// unprepared.
 const maxStatements = 512
 
 // statementCache keeps prepared statements by their SQL.
@@ -17,10 +17,12 @@ type statementCache struct {
 
 func newStatementCache() *statementCache { return &statementCache{kept: map[string]*sql.Stmt{}} }
 
-func (c *statementCache) get(query string) *sql.Stmt {
+// get returns the statement that is kept for query, and if none is, whether
+// there is room for it.
+func (c *statementCache) get(query string) (st *sql.Stmt, room bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return c.kept[query]
+	return c.kept[query], len(c.kept) < maxStatements
 }
 
 // put keeps st, unless another one was kept meanwhile or the cache is full, and

@@ -156,8 +156,9 @@ type statements struct {
 }
 
 func (s *statements) stmt(ctx context.Context, query string) *sql.Stmt {
-	if st := s.cache.get(query); st != nil {
-		return st
+	kept, room := s.cache.get(query)
+	if kept != nil || !room {
+		return kept
 	}
 	// Preparing must not die with one request: the statement is everybody's.
 	st, err := s.prepare(context.WithoutCancel(ctx), query)

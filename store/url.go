@@ -63,6 +63,9 @@ func parsePostgres(rest string) (address, error) {
 		q.Set("sslmode", ssl)
 	}
 	for _, name := range []string{"prepared_statement_cache_size", "statement_cache_size", "async_fallback"} {
+		if q.Get(name) == "0" { // a pooler is between, which hands connections round
+			q.Set("default_query_exec_mode", "cache_describe")
+		}
 		q.Del(name) // asyncpg's own
 	}
 	u.RawQuery = q.Encode()

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/interlock-run/interlock/host/prefect"
+	"github.com/interlock-run/interlock/store/storetest/pgtest"
 )
 
 func TestSQLiteURLs(t *testing.T) {
@@ -61,6 +62,29 @@ func TestPostgresURLs(t *testing.T) {
 		if tls != want.tls || plain != want.plain {
 			t.Errorf("%s: tries TLS: %t, without: %t", raw, tls, plain)
 		}
+	}
+}
+
+func TestAURLThatForbidsPreparedStatements(t *testing.T) {
+	for query, mode := range map[string]pgx.QueryExecMode{
+		"":                        pgx.QueryExecModeCacheStatement,
+		"?statement_cache_size=9": pgx.QueryExecModeCacheStatement,
+		"?statement_cache_size=0": pgx.QueryExecModeCacheDescribe,
+		"?prepared_statement_cache_size=0&ssl=prefer": pgx.QueryExecModeCacheDescribe,
+	} {
+		a, err := parseURL("postgresql+asyncpg://u@h/d" + query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := pgx.ParseConfig(a.dsn)
+		if err != nil || c.DefaultQueryExecMode != mode {
+			t.Errorf("%s: mode %v, error %v", query, c.DefaultQueryExecMode, err)
+		}
+	}
+	ctx := t.Context()
+	db := openPG(t, pgtest.URL(t)+"?statement_cache_size=0")
+	if err := db.write(ctx, func(x *tx) error { return put(ctx, x, "k") }); err != nil || !keys(t, db)["k"] {
+		t.Errorf("writing without them: %v", err)
 	}
 }
 
