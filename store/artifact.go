@@ -115,8 +115,8 @@ func stringJSON(s string) []byte {
 // collection, which keeps what a does not say.
 func insertArtifact(ctx context.Context, tx *tx, a *artifact) error {
 	now := tx.now()
-	_, err := tx.ExecContext(ctx, insertInto("artifact", "id, created, updated, key, type, data, description, flow_run_id, task_run_id"),
-		tx.d.args(a.id, now, now, a.key, a.kind, a.data, a.description, a.flowRunID, a.taskRunID)...)
+	insert := artifactInsert(tx.d, a, now)
+	_, err := tx.ExecContext(ctx, insert.sql, insert.args...)
 	if err != nil || a.key == nil {
 		return err
 	}
@@ -129,4 +129,9 @@ func insertArtifact(ctx context.Context, tx *tx, a *artifact) error {
 		task_run_id = coalesce(excluded.task_run_id, artifact_collection.task_run_id)`,
 		tx.d.args(newID(), now, now, a.key, a.id, a.kind, a.data, a.description, a.flowRunID, a.taskRunID)...)
 	return err
+}
+
+func artifactInsert(d *dialect, a *artifact, now prefect.Time) statement {
+	return statement{insertInto("artifact", "id, created, updated, key, type, data, description, flow_run_id, task_run_id"),
+		d.args(a.id, now, now, a.key, a.kind, a.data, a.description, a.flowRunID, a.taskRunID)}
 }

@@ -5,19 +5,24 @@ import (
 	"encoding/json"
 
 	"github.com/interlock-run/interlock/host/orchestrate"
+	"github.com/interlock-run/interlock/host/prefect"
 )
 
 func insertOutbox(ctx context.Context, tx *tx, items []orchestrate.OutboxItem) error {
 	if len(items) == 0 {
 		return nil
 	}
-	now := tx.d.arg(tx.now())
+	insert := outboxOf(tx.d, items, tx.now())
+	_, err := tx.ExecContext(ctx, insert.sql, insert.args...)
+	return wrapf(err, "insert outbox")
+}
+
+func outboxOf(d *dialect, items []orchestrate.OutboxItem, now prefect.Time) statement {
 	args := make([]any, 0, 4*len(items))
 	for _, item := range items {
-		args = append(args, item.Kind, item.Key, string(object(item.Payload)), now)
+		args = append(args, item.Kind, item.Key, string(object(item.Payload)), d.arg(now))
 	}
-	_, err := tx.ExecContext(ctx, "INSERT INTO interlock_outbox (kind, key, payload, created) VALUES "+rowsOf(len(items), "(?, ?, ?, ?)"), args...)
-	return err
+	return statement{"INSERT INTO interlock_outbox (kind, key, payload, created) VALUES " + rowsOf(len(items), "(?, ?, ?, ?)"), args}
 }
 
 func scanOutbox(row scanner) (orchestrate.OutboxRow, error) {

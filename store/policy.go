@@ -228,13 +228,21 @@ func (db *DB) ListenPolicies(ctx context.Context, fn func()) error {
 }
 
 func insertDecision(ctx context.Context, tx *tx, d *prefect.Decision) error {
-	body, err := marshal(d)
+	insert, err := decisionOf(tx.d, d)
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, insertInto("interlock_policy_decision", "id, created, run_type, run_id, transition_id, written, state_id, body"),
-		tx.d.args(d.ID, d.Created, string(d.RunType), d.RunID, d.TransitionID, d.StateID != nil, d.StateID, string(body))...)
+	_, err = tx.ExecContext(ctx, insert.sql, insert.args...)
 	return wrapf(err, "insert decision")
+}
+
+func decisionOf(d *dialect, decision *prefect.Decision) (statement, error) {
+	body, err := marshal(decision)
+	return statement{
+		sql: insertInto("interlock_policy_decision", "id, created, run_type, run_id, transition_id, written, state_id, body"),
+		args: d.args(decision.ID, decision.Created, string(decision.RunType), decision.RunID, decision.TransitionID,
+			decision.StateID != nil, decision.StateID, string(body)),
+	}, err
 }
 
 func scanDecision(row scanner) (*prefect.Decision, error) {

@@ -21,6 +21,11 @@ var _ orchestrate.Store = (*DB)(nil)
 // c carry their final stamps afterwards: updated, and a timestamp that no other
 // state of the run has. Errors: orchestrate.ErrLostRace, NotFound, Conflict.
 func (db *DB) Commit(ctx context.Context, c *orchestrate.Commit) error {
+	if db.d.postgres {
+		if done, err := db.commitAtOnce(ctx, c); done || err != nil {
+			return err
+		}
+	}
 	err := db.write(ctx, func(tx *tx) error { return commit(ctx, tx, c) })
 	if prefect.CodeOf(err) != prefect.Conflict || c.Create {
 		return err
@@ -123,32 +128,23 @@ func commitOne(ctx context.Context, tx *tx, c *orchestrate.Commit, nested bool) 
 
 // writeState inserts the state with its data and makes it the run's.
 func writeState(ctx context.Context, tx *tx, c *orchestrate.Commit, run committed, nested bool) error {
-	var artifactID *uuid.UUID
-	a, err := artifactOf(c.State.Data)
+	a, err := artifactFor(c, run, nested)
 	if err != nil {
 		return err
 	}
 	if a != nil {
-		a.id = newID()
-		a.flowRunID, a.taskRunID = run.flowRun, run.taskRun
-		if nested { // what describes it belongs to the run that brought it
-			a.key, a.kind, a.description = nil, nil, nil
-		}
 		if err := insertArtifact(ctx, tx, a); err != nil {
 			return err
 		}
-		c.State.Data, artifactID = a.data, &a.id
-	}
-	details, err := marshal(c.State.Details)
-	if err != nil {
-		return err
+		c.State.Data = a.data
 	}
 	now := tx.now()
 	for {
-		s := c.State
-		n, err := affected(tx.ExecContext(ctx, insertInto(run.state,
-			"id, created, updated, "+run.runID+", type, timestamp, name, message, state_details, result_artifact_id")+" ON CONFLICT DO NOTHING",
-			tx.d.args(s.ID, now, now, run.id, s.Type, s.Timestamp, s.Name, s.Message, details, artifactID)...))
+		insert, err := insertState(tx.d, c.State, run, a, now)
+		if err != nil {
+			return err
+		}
+		n, err := affected(tx.ExecContext(ctx, insert.sql+" ON CONFLICT DO NOTHING", insert.args...))
 		if err != nil {
 			return wrapf(err, "insert state")
 		}
@@ -159,6 +155,42 @@ func writeState(ctx context.Context, tx *tx, c *orchestrate.Commit, run committe
 			return err
 		}
 	}
+}
+
+// artifactFor returns the artifact of the commit's state, nil for none. What
+// describes it belongs to the run that brought it, not to nested ones.
+func artifactFor(c *orchestrate.Commit, run committed, nested bool) (*artifact, error) {
+	a, err := artifactOf(c.State.Data)
+	if err != nil || a == nil {
+		return nil, err
+	}
+	a.id = newID()
+	a.flowRunID, a.taskRunID = run.flowRun, run.taskRun
+	if nested {
+		a.key, a.kind, a.description = nil, nil, nil
+	}
+	return a, nil
+}
+
+// statement is SQL with its arguments, bound already.
+type statement struct {
+	sql  string
+	args []any
+}
+
+func insertState(d *dialect, s *prefect.State, run committed, a *artifact, now prefect.Time) (statement, error) {
+	details, err := marshal(s.Details)
+	if err != nil {
+		return statement{}, err
+	}
+	var artifactID *uuid.UUID
+	if a != nil {
+		artifactID = &a.id
+	}
+	return statement{
+		sql:  insertInto(run.state, "id, created, updated, "+run.runID+", type, timestamp, name, message, state_details, result_artifact_id"),
+		args: d.args(s.ID, now, now, run.id, s.Type, s.Timestamp, s.Name, s.Message, details, artifactID),
+	}, nil
 }
 
 // nextTimestamp moves the state, which was not inserted, one microsecond on, with
@@ -217,12 +249,31 @@ func checkRun(ctx context.Context, tx *tx, c *orchestrate.Commit, run committed)
 func updateRun(ctx context.Context, tx *tx, c *orchestrate.Commit, run committed, now prefect.Time) error {
 	updated := later(now, c.ExpectUpdated)
 	run.times.StateID = &c.State.ID
+	update, err := updateOf(tx.d, c, run, updated)
+	if err != nil {
+		return err
+	}
+	n, err := affected(tx.ExecContext(ctx, update.sql, update.args...))
+	if err != nil {
+		return wrapf(err, "update run")
+	}
+	if n == 0 {
+		if err := checkRun(ctx, tx, c, run); errors.Is(err, errNoRow) {
+			return named(errNoRow, run.run, run.id)
+		}
+		return orchestrate.ErrLostRace
+	}
+	*run.updated = updated
+	return nil
+}
+
+func updateOf(d *dialect, c *orchestrate.Commit, run committed, updated prefect.Time) (statement, error) {
 	args := append([]any{updated}, runTimesArgs(run.times)...)
 	set := "updated, " + runTimesColumns
 	if r := c.FlowRun; r != nil {
 		policy, err := marshal(r.Policy)
 		if err != nil {
-			return err
+			return statement{}, err
 		}
 		set += ", empirical_policy"
 		args = append(args, policy)
@@ -242,18 +293,7 @@ func updateRun(ctx context.Context, tx *tx, c *orchestrate.Commit, run committed
 			args = append(args, c.ExpectStateID)
 		}
 	}
-	n, err := affected(tx.ExecContext(ctx, "UPDATE "+run.run+" SET "+assign(set)+where, tx.d.args(args...)...))
-	if err != nil {
-		return wrapf(err, "update run")
-	}
-	if n == 0 {
-		if err := checkRun(ctx, tx, c, run); errors.Is(err, errNoRow) {
-			return named(errNoRow, run.run, run.id)
-		}
-		return orchestrate.ErrLostRace
-	}
-	*run.updated = updated
-	return nil
+	return statement{"UPDATE " + run.run + " SET " + assign(set) + where, d.args(args...)}, nil
 }
 
 // insertRun inserts the run of c without its state, which refers to the run in
@@ -261,19 +301,9 @@ func updateRun(ctx context.Context, tx *tx, c *orchestrate.Commit, run committed
 func insertRun(ctx context.Context, tx *tx, c *orchestrate.Commit) (existing *uuid.UUID, err error) {
 	now := tx.now()
 	run := runOf(c)
-	*run.created, *run.updated = now, now
-	c.ExpectUpdated = now
-	times := *run.times
-	times.StateID = nil
-	var own []any
-	var insert, conflict string
-	var key []any
+	conflict, key := "flow_id, idempotency_key", []any{}
 	if r := c.TaskRun; r != nil {
-		insert, conflict, key = taskRunInsert, "flow_run_id, task_key, dynamic_key", []any{r.FlowRunID, r.TaskKey, r.DynamicKey}
-		if own, err = taskRunOwnArgs(r); err != nil {
-			return nil, err
-		}
-		own = append(own, r.FlowRunRunCount)
+		conflict, key = "flow_run_id, task_key, dynamic_key", append(key, r.FlowRunID, r.TaskKey, r.DynamicKey)
 		if r.FlowRunID == nil { // the index takes nulls for different
 			id, err := findRun(ctx, tx, run, "flow_run_id IS NULL AND task_key = ? AND dynamic_key = ?", key[1:])
 			if !errors.Is(err, errNoRow) {
@@ -281,17 +311,41 @@ func insertRun(ctx context.Context, tx *tx, c *orchestrate.Commit) (existing *uu
 			}
 		}
 	} else {
-		insert, conflict, key = flowRunInsert, "flow_id, idempotency_key", []any{c.FlowRun.FlowID, c.FlowRun.IdempotencyKey}
-		if own, err = flowRunOwnArgs(c.FlowRun); err != nil {
-			return nil, err
-		}
+		key = append(key, c.FlowRun.FlowID, c.FlowRun.IdempotencyKey)
 	}
-	args := append(append([]any{run.id, now, now}, own...), runTimesArgs(&times)...)
-	n, err := affected(tx.ExecContext(ctx, insert+" ON CONFLICT ("+conflict+") DO NOTHING", tx.d.args(args...)...))
-	if err != nil || n > 0 {
+	insert, err := insertOf(tx.d, c, now, nil)
+	if err != nil {
+		return nil, err
+	}
+	n, err := affected(tx.ExecContext(ctx, insert.sql+" ON CONFLICT ("+conflict+") DO NOTHING", insert.args...))
+	if err != nil {
 		return nil, wrapf(err, "insert run")
 	}
+	if n > 0 {
+		*run.created, *run.updated, c.ExpectUpdated = now, now, now
+		return nil, nil
+	}
 	return findRun(ctx, tx, run, strings.Join(splitColumns(conflict), " = ? AND ")+" = ?", key)
+}
+
+// insertOf is the INSERT of the run of c with that state id.
+func insertOf(d *dialect, c *orchestrate.Commit, now prefect.Time, stateID *uuid.UUID) (statement, error) {
+	run := runOf(c)
+	times := *run.times
+	times.StateID = stateID
+	var own []any
+	var err error
+	sql := flowRunInsert
+	if r := c.TaskRun; r != nil {
+		sql = taskRunInsert
+		if own, err = taskRunOwnArgs(r); err == nil {
+			own = append(own, r.FlowRunRunCount)
+		}
+	} else {
+		own, err = flowRunOwnArgs(c.FlowRun)
+	}
+	args := append(append([]any{run.id, now, now}, own...), runTimesArgs(&times)...)
+	return statement{sql, d.args(args...)}, err
 }
 
 // findRun returns the id of the run that a key names. Errors: errNoRow.
