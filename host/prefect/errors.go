@@ -18,6 +18,7 @@ const (
 	Forbidden       Code = "forbidden"        // understood and refused
 	Conflict        Code = "conflict"         // a uniqueness, foreign key or version conflict
 	Gone            Code = "gone"             // was there and expired (a lease)
+	Locked          Code = "locked"           // no slot is free now; clients wait and ask again
 	TooLarge        Code = "too_large"        // a body over its cap
 	Unavailable     Code = "unavailable"      // the database cannot be reached now; clients retry
 	UnknownRevision Code = "unknown_revision" // a database at a schema revision we do not know

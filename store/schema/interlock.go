@@ -57,6 +57,29 @@ func Interlock() []Table {
 			},
 		},
 		{
+			// Leases of slots; one can be of no limit at all.
+			Name: "interlock_slot_lease",
+			Columns: []Column{
+				{Name: "id", Kind: UUID},
+				{Name: "created", Kind: Timestamp},
+				{Name: "expires", Kind: Timestamp},
+				{Name: "slots", Kind: Integer}, // of each limit
+				{Name: "holder_type", Kind: String, Null: true},
+				{Name: "holder_id", Kind: UUID, Null: true},
+			},
+			Indexes: []Index{{Name: "ix_interlock_slot_lease__expires", On: "expires"}},
+		},
+		{
+			// Which limits a lease holds slots of. Their counts in
+			// concurrency_limit_v2 are kept in the same transactions.
+			Name: "interlock_slot_holding",
+			Key:  "lease_id, limit_id",
+			Columns: []Column{
+				{Name: "lease_id", Kind: UUID},
+				{Name: "limit_id", Kind: UUID},
+			},
+		},
+		{
 			Name: "interlock_outbox",
 			Key:  "seq",
 			Columns: []Column{
