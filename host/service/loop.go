@@ -99,6 +99,10 @@ func (l *Loop) run(ctx context.Context, done chan struct{}) {
 			if !pause(ctx, l.Settle) {
 				return
 			}
+			select { // calls while it settled ask for this very pass
+			case <-l.wake:
+			default:
+			}
 		}
 		next, err := l.pass(ctx)
 		switch {

@@ -30,14 +30,15 @@ func TestLoopPassesAtTheStartAndWhenWoken(t *testing.T) {
 		passes <- n
 		return 0, nil
 	}}
-	l.Wake() // before the start: not lost
 	l.Start(context.Background())
 	l.Start(context.Background())
-	receive(t, passes)
-	receive(t, passes)
-	l.Wake()
-	if got := receive(t, passes); got != 3 {
-		t.Errorf("pass %d", got)
+	for want := 1; want <= 3; want++ {
+		if got := receive(t, passes); got != want {
+			t.Errorf("pass %d, want %d", got, want)
+		}
+		if want < 3 {
+			l.Wake()
+		}
 	}
 	l.Stop()
 	l.Stop()
@@ -50,6 +51,25 @@ func TestLoopPassesAtTheStartAndWhenWoken(t *testing.T) {
 	l.Start(context.Background()) // again
 	receive(t, passes)
 	l.Stop()
+}
+
+func TestLoopGathersCallsWhileItSettles(t *testing.T) {
+	passes := make(chan struct{}, 10)
+	l := &Loop{Name: "test", Every: time.Hour, Settle: 50 * time.Millisecond, Logger: quiet(), Work: func(context.Context) (time.Duration, error) {
+		passes <- struct{}{}
+		return 0, nil
+	}}
+	l.Start(context.Background())
+	receive(t, passes)
+	for range 100 {
+		l.Wake()
+	}
+	receive(t, passes)
+	l.Wake()
+	l.Stop() // does not wait for what settles
+	if n := len(passes); n > 1 {
+		t.Errorf("100 calls made %d passes more than one", n)
+	}
 }
 
 func TestLoopComesBackWhenAsked(t *testing.T) {
