@@ -33,8 +33,9 @@
 //     and memory turns the metered module into native code, which goes into a
 //     private directory with a digest; this process only loads it. A damaged or
 //     lost file costs a compilation. Tested by damaging files in every way.
-//   - Isolate (snapshot.go, memory_linux.go): each call starts from the state after
-//     _initialize. Memory is mapped copy-on-write from a snapshot and the pages
+//   - Isolate (snapshot.go, memory_linux.go): each call starts from the state
+//     after _initialize, interlock_manifest and one interlock_alloc, which know no
+//     input. Memory is mapped copy-on-write from a snapshot and the pages
 //     that a call wrote are copied back; globals are set again. An instance that
 //     failed, grew or cannot be restored is thrown away. Tested with guests that
 //     leave marks and look for them.

@@ -9,6 +9,7 @@ import (
 	"github.com/tetratelabs/wazero"
 
 	"github.com/interlock-run/interlock/host/sandbox/meter"
+	"github.com/interlock-run/interlock/sdk/abi"
 )
 
 // Module is a loaded policy module. It is safe for concurrent use.
@@ -88,21 +89,32 @@ func newModule(ctx context.Context, r *Runtime, digest string, bytes []byte) (*M
 	return m, nil
 }
 
-// first makes the first instance, reads the manifest and takes the snapshot.
+// first makes the first instance, reads the manifest and takes the snapshot:
+// after the manifest and an allocation, since neither knows an input and both
+// leave a language's runtime warm.
 func (m *Module) first(ctx context.Context) error {
 	inst, err := newInstance(ctx, m)
 	if err != nil {
 		return refuse("%s", err)
 	}
 	defer inst.close()
-	if m.metered.Restorable {
-		if m.snapshot, err = inst.take(); err != nil {
-			return err
-		}
-		m.metered.Data, m.bytes = nil, nil
+	if err := m.readManifest(inst); err != nil {
+		return err
 	}
-	return m.readManifest(inst)
+	if !m.metered.Restorable {
+		return nil
+	}
+	inst.stack[0] = warmInput
+	if err := inst.run(abi.ExportAlloc, inst.alloc, m.limits.Fuel, inst.stack[:]); err != nil {
+		return refuse("%s", err)
+	}
+	m.snapshot, err = inst.take()
+	m.metered.Data, m.bytes = nil, nil
+	return err
 }
+
+// warmInput is the size in bytes of an input that is big enough for most.
+const warmInput = 4 << 10
 
 // Digest is "sha256:" and the hex digits of the module's original bytes.
 func (m *Module) Digest() string { return m.digest }
@@ -111,7 +123,7 @@ func (m *Module) Digest() string { return m.digest }
 func (m *Module) Manifest() []byte { return m.manifest }
 
 // Call evaluates one input. Calls do not see each other: each starts where
-// _initialize ended. Every error is a *CallError.
+// the module's loading ended. Every error is a *CallError.
 func (m *Module) Call(ctx context.Context, in []byte, o CallOptions) (*Result, error) {
 	if o.Fuel == 0 {
 		o.Fuel = m.limits.Fuel

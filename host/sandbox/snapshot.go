@@ -9,7 +9,8 @@ import (
 // what changed.
 const smallMemory = 256 << 10
 
-// snapshot is an instance's state after _initialize, where every call starts.
+// snapshot is an instance's state when its module was loaded, where every call
+// starts.
 type snapshot struct {
 	image   *image
 	globals []uint64

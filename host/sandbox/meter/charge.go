@@ -119,8 +119,9 @@ func (p *planner) merge() {
 	}
 }
 
-// cost is what an instruction is charged with: about its time in a third of a
-// nanosecond. Work that grows with an operand is charged when it is known.
+// cost is what an instruction is charged with: 1, or more for what takes a
+// processor longer. A tenth of a nanosecond a unit is usual for compiled code.
+// Work that grows with an operand is charged when that is known.
 func cost(m *wasm.Module, in *wasm.Instr) int {
 	switch o := in.Op; {
 	case o == wasm.OpBlock || o == wasm.OpLoop || o == wasm.OpEnd || o == wasm.OpNop || o == wasm.OpDrop:
