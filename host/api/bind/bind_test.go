@@ -28,7 +28,7 @@ type record struct {
 	Short    string                            `json:"short" bind:"max_length=3"`
 	When     *prefect.Time                     `json:"when"`
 	Yes      *bool                             `json:"yes"`
-	Ratio    float64                           `json:"ratio"`
+	Ratio    float64                           `json:"ratio" bind:"ge=-1,le=2"`
 	Inner    inner                             `json:"inner"`
 	Pointer  *inner                            `json:"pointer"`
 	List     []inner                           `json:"list"`
@@ -110,6 +110,8 @@ func TestRefusals(t *testing.T) {
 		` `:                                                                 {"body missing"},
 		`{"inner":{"n":99999999999999999999}}`:                              {"body inner n int_parsing_size"},
 		`{"ratio":1e999}`:                                                   {"body ratio finite_number"},
+		`{"ratio":2.5}`:                                                     {"body ratio less_than_equal"},
+		`{"ratio":-1.5}`:                                                    {"body ratio greater_than_equal"},
 		`{"ratio":"nan"}`:                                                   {"body ratio finite_number"},
 	} {
 		if got := refused(t, binder.Decode([]byte(text), new(record))); !reflect.DeepEqual(got, want) {

@@ -38,7 +38,7 @@ func (b *Binder) codec(t reflect.Type, o options) codec {
 	case reflect.Int, reflect.Int32, reflect.Int64:
 		return intCodec(o)
 	case reflect.Float64:
-		return decodeFloat
+		return floatCodec(o)
 	case reflect.Slice:
 		return b.sliceCodec(t, o)
 	case reflect.Map:

@@ -7,7 +7,7 @@
 //
 //	required     absent is an error
 //	null         null is allowed and leaves the zero value (pointers always allow it)
-//	ge=0 le=50   bounds of an integer
+//	ge=0 le=50   bounds of a number, whole ones
 //	enum=A|B     the values of a string
 //	literal=A|B  the same, reported as pydantic's Literal
 //	pattern=name a string that holds none of / % & > <

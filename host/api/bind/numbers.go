@@ -1,6 +1,7 @@
 package bind
 
 import (
+	"errors"
 	"math"
 	"reflect"
 	"strconv"
@@ -93,7 +94,7 @@ func parseIntText(s string) (int64, string) {
 	switch {
 	case err == nil:
 		return n, ""
-	case err.(*strconv.NumError).Err == strconv.ErrRange:
+	case errors.Is(err, strconv.ErrRange):
 		return 0, "int_parsing_size"
 	}
 	return 0, "int_parsing"
@@ -114,8 +115,25 @@ func dropUnderscores(s string) (string, bool) {
 	return strings.ReplaceAll(s, "_", ""), true
 }
 
-func decodeFloat(d *decoder, v reflect.Value) {
-	raw := d.skip()
+// floatCodec decodes finite numbers.
+func floatCodec(o options) codec {
+	return func(d *decoder, v reflect.Value) {
+		raw := d.skip()
+		f, ok := parseFloat(d, raw)
+		switch {
+		case !ok:
+		case o.ge != nil && f < float64(*o.ge):
+			d.fail("greater_than_equal", "Input should be greater than or equal to "+strconv.FormatInt(*o.ge, 10), raw, map[string]any{"ge": *o.ge})
+		case o.le != nil && f > float64(*o.le):
+			d.fail("less_than_equal", "Input should be less than or equal to "+strconv.FormatInt(*o.le, 10), raw, map[string]any{"le": *o.le})
+		default:
+			v.SetFloat(f)
+		}
+	}
+}
+
+// parseFloat reads raw, any JSON value, as a number, or refuses it.
+func parseFloat(d *decoder, raw []byte) (f float64, ok bool) {
 	text := string(raw)
 	refusal := ""
 	switch raw[0] {
@@ -125,20 +143,22 @@ func decodeFloat(d *decoder, v reflect.Value) {
 		text = "0"
 	case 'n', '{', '[':
 		d.fail("float_type", "Input should be a valid number", raw, nil)
-		return
+		return 0, false
 	case '"':
 		text, _ = unquote(raw)
 		text = strings.TrimSpace(text)
 		refusal = "float_parsing"
 	}
-	clean, ok := dropUnderscores(text)
+	clean, tidy := dropUnderscores(text)
 	f, err := strconv.ParseFloat(clean, 64)
+	readable := err == nil && tidy && !strings.ContainsAny(clean, "xX")
 	switch {
-	case err == nil && ok && !math.IsInf(f, 0) && !math.IsNaN(f) && !strings.ContainsAny(clean, "xX"):
-		v.SetFloat(f)
-	case refusal != "" && (err != nil || !ok || strings.ContainsAny(clean, "xX")):
+	case readable && !math.IsInf(f, 0) && !math.IsNaN(f):
+		return f, true
+	case refusal != "" && !readable:
 		d.fail(refusal, "Input should be a valid number, unable to parse string as a number", raw, nil)
 	default:
 		d.fail("finite_number", "Input should be a finite number", raw, nil)
 	}
+	return 0, false
 }
