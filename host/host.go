@@ -100,6 +100,7 @@ func (s *Server) wire(ctx context.Context, db *store.DB) error {
 		s.services = []runner{
 			service.NewCancellingTimeout(db, conductor, now, s.logger),
 			service.NewPauseExpirations(db, conductor, 0, now, s.logger),
+			service.NewLeaseReaper(db, s.logger),
 		}
 	}
 	s.http = &http.Server{

@@ -34,6 +34,7 @@ type schema struct {
 	Additional json.RawMessage    `json:"additionalProperties"`
 	Minimum    *float64           `json:"minimum"`
 	Maximum    *float64           `json:"maximum"`
+	Above      *float64           `json:"exclusiveMinimum"`
 	MaxLength  *int               `json:"maxLength"`
 	Pattern    string             `json:"pattern"`
 }
@@ -114,6 +115,10 @@ func requestBodies() map[string]any {
 		"POST /flow_runs/{id}/input/filter": filterFlowRunInput{},
 		"POST /task_runs":                   taskRunCreate{}, "PATCH /task_runs/{id}": taskRunUpdate{}, "POST /task_runs/filter": filterTaskRuns{},
 		"POST /task_runs/count": countTaskRuns{}, "POST /task_runs/paginate": paginateTaskRuns{}, "POST /task_runs/{id}/set_state": setState{},
+		"POST /v2/concurrency_limits": limitCreate{}, "PATCH /v2/concurrency_limits/{id_or_name}": limitUpdate{}, "POST /v2/concurrency_limits/filter": filterLimits{},
+		"POST /v2/concurrency_limits/increment": incrementSlots{}, "POST /v2/concurrency_limits/increment-with-lease": incrementWithLease{},
+		"POST /v2/concurrency_limits/decrement": decrementSlots{}, "POST /v2/concurrency_limits/decrement-with-lease": decrementWithLease{},
+		"POST /v2/concurrency_limits/leases/{lease_id}/renew": renewLease{},
 		"POST /logs": []logCreate{}, "POST /logs/filter": filterLogs{},
 		"POST /events": rawList{}, "POST /events/filter": filterEvents{},
 	}
@@ -279,8 +284,8 @@ func (c *comparison) bounds(path string, s *schema, t reflect.Type, rules fieldR
 		}
 		return fmt.Sprint(*f)
 	}
-	if text(s.Minimum) != rules.value("ge") || text(s.Maximum) != rules.value("le") {
-		c.t.Errorf("%s: bounds %s to %s there, %v here", path, text(s.Minimum), text(s.Maximum), rules.tag)
+	if text(s.Minimum) != rules.value("ge") || text(s.Maximum) != rules.value("le") || text(s.Above) != rules.value("gt") {
+		c.t.Errorf("%s: bounds %s%s to %s there, %v here", path, text(s.Above), text(s.Minimum), text(s.Maximum), rules.tag)
 	}
 	if length := rules.value("max_length"); (s.MaxLength == nil && length != "") || (s.MaxLength != nil && fmt.Sprint(*s.MaxLength) != length) {
 		c.t.Errorf("%s: at most %v characters there, %q here", path, s.MaxLength, length)
@@ -430,6 +435,8 @@ func exchange(t *testing.T, method, path string) any {
 		key = in.Key
 	}
 	body := map[string]string{
+		"POST /v2/concurrency_limits": `{"name":"n","limit":1}`, "POST /v2/concurrency_limits/increment": `{"slots":1,"names":["n"]}`,
+		"POST /v2/concurrency_limits/increment-with-lease": `{"slots":1,"names":["n"]}`, "POST /v2/concurrency_limits/decrement": `{"slots":1,"names":["n"]}`,
 		"POST /flows": `{"name":"n"}`, "POST /logs": `[]`, "POST /events": `[]`, "POST /flow_runs": `{"flow_id":"` + id + `"}`, "POST /task_runs": `{"task_key":"a","dynamic_key":"b"}`,
 		"POST /flow_runs/{id}/input": `{"key":"a","value":"b"}`, "POST /flow_runs/{id}/input/filter": `{"prefix":""}`,
 	}[method+" "+path]

@@ -24,6 +24,8 @@ func status(code prefect.Code) int {
 		return http.StatusForbidden
 	case prefect.Conflict:
 		return http.StatusConflict
+	case prefect.Locked:
+		return http.StatusLocked
 	case prefect.Gone:
 		return http.StatusGone
 	case prefect.TooLarge:

@@ -32,6 +32,9 @@ type fake struct {
 	policies  []*prefect.PolicyVersion
 	decisions []*prefect.Decision
 
+	limit   prefect.ConcurrencyLimit // what updates are applied to
+	request prefect.SlotRequest      // the last one
+
 	events   []*prefect.Event
 	received string
 
@@ -551,4 +554,50 @@ func at(t *testing.T, v any, path ...any) any {
 		}
 	}
 	return v
+}
+
+// The limits of the fake: one called n, with a slot to give. What they do is the
+// store's, and tested there.
+
+var oneLimit = prefect.ConcurrencyLimit{Name: "n", Limit: 1, Active: true}
+
+func (f *fake) CreateConcurrencyLimit(context.Context, *prefect.ConcurrencyLimit) error { return nil }
+
+func (f *fake) ReadConcurrencyLimit(_ context.Context, idOrName string) (*prefect.ConcurrencyLimit, error) {
+	l := oneLimit
+	return &l, nil
+}
+
+func (f *fake) FilterConcurrencyLimits(context.Context, prefect.Page) ([]*prefect.ConcurrencyLimit, error) {
+	l := oneLimit
+	return []*prefect.ConcurrencyLimit{&l}, nil
+}
+
+func (f *fake) UpdateConcurrencyLimit(_ context.Context, idOrName string, fn func(*prefect.ConcurrencyLimit) error) error {
+	if idOrName != oneLimit.Name {
+		return prefect.Errorf(prefect.NotFound, "no such limit")
+	}
+	return fn(&f.limit)
+}
+
+func (f *fake) DeleteConcurrencyLimit(context.Context, string) error { return nil }
+
+func (f *fake) AcquireSlots(_ context.Context, r prefect.SlotRequest) ([]*prefect.ConcurrencyLimit, bool, error) {
+	f.request = r
+	l := oneLimit
+	l.AvgSlotOccupancySeconds = 4
+	return []*prefect.ConcurrencyLimit{&l}, r.Slots <= l.Limit, nil
+}
+
+func (f *fake) ReleaseSlots(context.Context, []string, int, float64) ([]*prefect.ConcurrencyLimit, error) {
+	return nil, nil
+}
+
+func (f *fake) ReleaseLease(context.Context, uuid.UUID) error { return nil }
+
+func (f *fake) RenewLease(_ context.Context, id uuid.UUID, _ prefect.Time) error {
+	if id == uuid.Nil {
+		return prefect.Errorf(prefect.Gone, "gone")
+	}
+	return nil
 }

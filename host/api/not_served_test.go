@@ -53,11 +53,6 @@ func notServed() []string {
 		"POST /ui/flow_runs/count-task-runs", "POST /ui/flow_runs/history", "POST /ui/flows/count-deployments", "POST /ui/flows/next-runs",
 		"POST /ui/schemas/validate", "POST /ui/task_runs/count", "POST /ui/task_runs/dashboard/counts", "GET /ui/task_runs/{id}",
 
-		"POST /v2/concurrency_limits", "POST /v2/concurrency_limits/decrement", "POST /v2/concurrency_limits/decrement-with-lease",
-		"POST /v2/concurrency_limits/filter", "POST /v2/concurrency_limits/increment", "POST /v2/concurrency_limits/increment-with-lease",
-		"POST /v2/concurrency_limits/leases/{lease_id}/renew", "DELETE /v2/concurrency_limits/{id_or_name}", "GET /v2/concurrency_limits/{id_or_name}",
-		"PATCH /v2/concurrency_limits/{id_or_name}",
-
 		"POST /variables", "POST /variables/count", "POST /variables/filter", "DELETE /variables/name/{name}", "GET /variables/name/{name}",
 		"PATCH /variables/name/{name}", "DELETE /variables/{id}", "GET /variables/{id}", "PATCH /variables/{id}",
 

@@ -20,6 +20,8 @@ type Store interface {
 	FlowRunInputs
 	CSRFTokens
 	Configurations
+	ConcurrencyLimits
+	Slots
 	// Ping reports whether the database answers.
 	Ping(ctx context.Context) error
 }
@@ -185,4 +187,33 @@ type EventPage struct {
 	Events []*prefect.Event
 	Total  int    // on all pages
 	Next   string // "" on the last page
+}
+
+// ConcurrencyLimits are the rows of concurrency_limit_v2, found by id or name.
+type ConcurrencyLimits interface {
+	// CreateConcurrencyLimit returns Conflict for a name that is taken.
+	CreateConcurrencyLimit(ctx context.Context, l *prefect.ConcurrencyLimit) error
+	// ReadConcurrencyLimit returns NotFound for an unknown id or name.
+	ReadConcurrencyLimit(ctx context.Context, idOrName string) (*prefect.ConcurrencyLimit, error)
+	// FilterConcurrencyLimits returns limits in order of their names.
+	FilterConcurrencyLimits(ctx context.Context, p prefect.Page) ([]*prefect.ConcurrencyLimit, error)
+	// UpdateConcurrencyLimit applies fn to the row in one transaction. Errors:
+	// NotFound, Conflict, and fn's.
+	UpdateConcurrencyLimit(ctx context.Context, idOrName string, fn func(*prefect.ConcurrencyLimit) error) error
+	// DeleteConcurrencyLimit returns NotFound for an unknown id or name.
+	DeleteConcurrencyLimit(ctx context.Context, idOrName string) error
+}
+
+// Slots are what is held of concurrency limits.
+type Slots interface {
+	// AcquireSlots takes slots of the limits that exist, all or none, and returns
+	// those limits. Errors: Invalid for a request that can never be met.
+	AcquireSlots(ctx context.Context, r prefect.SlotRequest) (limits []*prefect.ConcurrencyLimit, acquired bool, err error)
+	// ReleaseSlots gives slots back that were held for so many seconds, 0 if
+	// nobody knows, and returns the limits that exist.
+	ReleaseSlots(ctx context.Context, names []string, slots int, seconds float64) ([]*prefect.ConcurrencyLimit, error)
+	// ReleaseLease gives back what a lease holds, nothing if it is gone.
+	ReleaseLease(ctx context.Context, id uuid.UUID) error
+	// RenewLease returns Gone for a lease that is.
+	RenewLease(ctx context.Context, id uuid.UUID, expires prefect.Time) error
 }

@@ -78,6 +78,17 @@ func (s *server) routes() []route {
 		{"POST", "/logs", s.createLogs, false},
 		{"POST", "/logs/filter", s.filterLogs, false},
 
+		{"POST", "/v2/concurrency_limits", s.createConcurrencyLimitV2, false},
+		{"POST", "/v2/concurrency_limits/filter", s.filterConcurrencyLimitsV2, false},
+		{"POST", "/v2/concurrency_limits/increment", s.incrementSlots, false},
+		{"POST", "/v2/concurrency_limits/increment-with-lease", s.incrementSlotsWithLease, false},
+		{"POST", "/v2/concurrency_limits/decrement", s.decrementSlots, false},
+		{"POST", "/v2/concurrency_limits/decrement-with-lease", s.decrementSlotsWithLease, false},
+		{"POST", "/v2/concurrency_limits/leases/{lease_id}/renew", s.renewLease, false},
+		{"GET", "/v2/concurrency_limits/{id_or_name}", s.readConcurrencyLimitV2, false},
+		{"PATCH", "/v2/concurrency_limits/{id_or_name}", s.updateConcurrencyLimitV2, false},
+		{"DELETE", "/v2/concurrency_limits/{id_or_name}", s.deleteConcurrencyLimitV2, false},
+
 		{"POST", "/events", s.createEvents, false},
 		{"POST", "/events/filter", s.filterEvents, false},
 		{"GET", "/events/filter/next", s.nextEvents, false},

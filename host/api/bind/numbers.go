@@ -18,14 +18,27 @@ func intCodec(o options) codec {
 			d.fail("int_parsing_size", intMessage("int_parsing_size"), raw, nil)
 		case refusal != "":
 			d.fail(refusal, intMessage(refusal), raw, nil)
-		case o.ge != nil && n < *o.ge:
-			d.fail("greater_than_equal", "Input should be greater than or equal to "+strconv.FormatInt(*o.ge, 10), raw, map[string]any{"ge": *o.ge})
-		case o.le != nil && n > *o.le:
-			d.fail("less_than_equal", "Input should be less than or equal to "+strconv.FormatInt(*o.le, 10), raw, map[string]any{"le": *o.le})
-		default:
+		case o.inBounds(d, float64(n), raw):
 			v.SetInt(n)
 		}
 	}
+}
+
+// inBounds refuses a number that is out of the field's bounds.
+func (o *options) inBounds(d *decoder, n float64, raw []byte) bool {
+	refuse := func(kind, words, key string, limit int64) bool {
+		d.fail(kind, "Input should be "+words+" "+strconv.FormatInt(limit, 10), raw, map[string]any{key: limit})
+		return false
+	}
+	switch {
+	case o.gt != nil && n <= float64(*o.gt):
+		return refuse("greater_than", "greater than", "gt", *o.gt)
+	case o.ge != nil && n < float64(*o.ge):
+		return refuse("greater_than_equal", "greater than or equal to", "ge", *o.ge)
+	case o.le != nil && n > float64(*o.le):
+		return refuse("less_than_equal", "less than or equal to", "le", *o.le)
+	}
+	return true
 }
 
 // intMessage returns the message of an error type of parseInt.
@@ -119,14 +132,7 @@ func dropUnderscores(s string) (string, bool) {
 func floatCodec(o options) codec {
 	return func(d *decoder, v reflect.Value) {
 		raw := d.skip()
-		f, ok := parseFloat(d, raw)
-		switch {
-		case !ok:
-		case o.ge != nil && f < float64(*o.ge):
-			d.fail("greater_than_equal", "Input should be greater than or equal to "+strconv.FormatInt(*o.ge, 10), raw, map[string]any{"ge": *o.ge})
-		case o.le != nil && f > float64(*o.le):
-			d.fail("less_than_equal", "Input should be less than or equal to "+strconv.FormatInt(*o.le, 10), raw, map[string]any{"le": *o.le})
-		default:
+		if f, ok := parseFloat(d, raw); ok && o.inBounds(d, f, raw) {
 			v.SetFloat(f)
 		}
 	}

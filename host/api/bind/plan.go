@@ -16,7 +16,7 @@ type codec func(d *decoder, v reflect.Value)
 // options is what a bind tag says about a field.
 type options struct {
 	required, null, object, set, closed bool
-	ge, le                              *int64
+	gt, ge, le                          *int64
 	enum                                []string
 	enumType                            string
 	pattern                             bool
@@ -43,6 +43,8 @@ func parseOptions(tag string) (o options) {
 			if n := bound(value); n != nil {
 				o.maxLength = int(*n)
 			}
+		case "gt":
+			o.gt = bound(value)
 		case "ge":
 			o.ge = bound(value)
 		case "le":
