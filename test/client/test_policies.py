@@ -1,131 +1,110 @@
-"""Policies are swapped while the real client's flows run."""
+"""Policies swapped while real flows run."""
 
-import threading
+import re
+import time
+from datetime import datetime
 
-from conftest import ROOT, wait_until
+from conftest import EXAMPLES, ROOT, Interlock, until
 
-EXAMPLE = ROOT / "examples" / "flows" / "fails_twice.py"
+EXAMPLE = EXAMPLES / "flows" / "fails_twice.py"
 BACKOFF = ROOT / "bin" / "policies" / "backoff.wasm"
+# Two seconds are the example's own delay.
+OWN_DELAY, SWAPPED_DELAY = 2, 5
+CONFIG = f'{{"base_seconds": {SWAPPED_DELAY}, "factor": 1, "jitter": 0}}'
 
 
-def entry(server, name="RetryFailedFlows"):
-    entries = server.get("/interlock/policies/CoreFlowPolicy")["entries"]
-    return next(e for e in entries if e["name"] == name)
+def retries(server, run_id):
+    """The waits in front of the run's attempts, in seconds, oldest first."""
+
+    def instant(text):
+        return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+    waits = [s for s in server.states(run_id) if s["name"] == "AwaitingRetry"]
+    return [round((instant(s["state_details"]["scheduled_time"]) - instant(s["timestamp"])).total_seconds()) for s in waits]
 
 
-def use_backoff(server, base_seconds: int) -> str:
-    config = '{"base_seconds": %d, "factor": 1, "jitter": 0}' % base_seconds
-    return server.command("policy", "use", "RetryFailedFlows", str(BACKOFF), "--config", config)
+def decisions(server, run_id):
+    return server.get("/interlock/decisions", flow_run_id=run_id)
 
 
-def test_a_swap_while_a_run_waits_changes_its_next_delay(server):
-    process = server.start_flow(EXAMPLE)
-
-    def retried(times: int):
-        runs = server.flow_runs()
-        found = [d for d in server.decisions(runs[0]) if d["reason"]] if runs else []
-        rejects = [d for d in found if d["status"] == "REJECT"]
-        return rejects if len(rejects) >= times else None
-
-    wait_until(lambda: retried(1), 60, "the first retry")
-    assert "CoreFlowPolicy is at version 2" in use_backoff(server, 4)
-    digest = entry(server)["module"]
-    first, second = wait_until(lambda: retried(2), 60, "the second retry")[:2]
-    assert "CoreFlowPolicy is at version 3" in server.command("policy", "rollback")
-    assert entry(server)["module"] == "builtin"
-    assert process.wait(timeout=60) == 0
-
-    run = server.flow_run_of("fails-twice")
-    assert (run["state_type"], run["run_count"]) == ("COMPLETED", 3)
-    decided = {}
-    for d in (first, second):
-        (rule,) = [r for r in d["rules"] if r["name"] == "RetryFailedFlows"]
-        state = server.get(f"/flow_run_states/{d['state_id']}")
-        decided[rule["rule"]] = (rule["module"], delay(d, state))
-    assert decided["RetryFailedFlows"][1] == 2
-    assert decided["BackoffRetry"] == (digest, 4)
-    assert "rule BackoffRetry" in server.command("policy", "explain", run["id"])
+def retry_rule(decision):
+    return next((r for r in decision["rules"] if r["name"] == "RetryFailedFlows"), None)
 
 
-def delay(decision, state) -> float:
-    from datetime import datetime
-
-    scheduled = datetime.fromisoformat(state["state_details"]["scheduled_time"])
-    return round((scheduled - datetime.fromisoformat(decision["created"])).total_seconds(), 3)
+def retry_entry(server):
+    policy = server.get("/interlock/policies/CoreFlowPolicy")
+    return next(e for e in policy["entries"] if e["name"] == "RetryFailedFlows")
 
 
-def test_a_swap_survives_a_restart(start, database_url):
-    first = start(database_url)
-    use_backoff(first, 7)
-    want = entry(first)
-    assert first.stop() == 0
-    assert entry(start(database_url)) == want
+def test_the_example_ends_on_its_third_attempt_and_is_explained(server):
+    run, output = server.finish(server.start_program(EXAMPLE), "fails-twice")
+    assert (run["state_type"], run["run_count"]) == ("COMPLETED", 3), output
+    assert retries(server, run["id"]) == [OWN_DELAY, OWN_DELAY]
+    assert {r["state_type"] for r in server.task_runs(run["id"], 6)} == {"COMPLETED"}
+    server.logs(run["id"], "attempt 3 succeeds")
+    rejects = [d for d in decisions(server, run["id"]) if d["status"] == "REJECT"]
+    assert len(rejects) == 2
+    for d in rejects:
+        assert re.fullmatch("sha256:[0-9a-f]{64}", retry_rule(d)["module"])
+    explained = server.interlock("policy", "explain", run["id"])
+    digest = rejects[0]["rules"][0]["module"][len("sha256:") :][:12]
+    lines = explained.splitlines()
+    assert len([line for line in lines if "RUNNING -> FAILED  REJECT" in line or ("-> FAILED" in line and "REJECT" in line)]) == 2, explained
+    assert len([line for line in lines if "RetryFailedFlows" in line and "REJECT" in line and digest in line]) == 2, explained
+    assert "-> COMPLETED  ACCEPT" in lines_of_decisions(lines)[-1], explained
 
 
-def test_two_servers_on_one_postgres_share_their_policies(start, postgres):
-    url = postgres()
-    here, there = start(url), start(url)
-    use_backoff(here, 1)
-    want = entry(here)
-    flow = there.post("/flows/", {"name": "shared"})
-
-    def decided_there() -> bool:
-        """A retry at the other server, and whose module decided it."""
-        body = {"flow_id": flow["id"], "state": {"type": "RUNNING"}, "empirical_policy": {"retries": 3}}
-        run = there.post("/flow_runs/", body)
-        there.post(f"/flow_runs/{run['id']}/set_state", {"state": {"type": "FAILED"}})
-        rules = [r for d in there.decisions(run) for r in d["rules"] if r["name"] == "RetryFailedFlows"]
-        return rules[0]["module"] == want["module"]
-
-    wait_until(decided_there, 30, "the other server to use the module")
+def lines_of_decisions(lines):
+    return [line for line in lines if not line.startswith(" ")]
 
 
-def test_a_module_in_use_is_kept_and_a_bad_one_refused(server, tmp_path):
-    use_backoff(server, 1)
-    digest = entry(server)["module"]
-    for args, expected in [
-        (("policy", "remove", digest), "use"),
-        (("policy", "push", str(EXAMPLE)), "not webassembly"),
-    ]:
-        try:
-            server.command(*args)
-        except AssertionError as refused:
-            assert expected in str(refused).lower()
-        else:
-            raise AssertionError(f"{args} was not refused")
-    assert entry(server)["module"] == digest
+def test_a_swap_between_two_attempts_changes_the_next_delay(server):
+    program = server.start_program(EXAMPLE)
+    known = (server.newest_run("fails-twice") or {}).get("id")
+
+    def waiting():
+        run = server.newest_run("fails-twice")
+        return run if run and run["id"] != known and run["state_name"] == "AwaitingRetry" else None
+
+    # The newest run by start time: the one before has ended already.
+    waits = until("the wait in front of the second attempt", waiting)
+    assert waits["run_count"] == 1
+    assert retry_entry(server)["module"] == "builtin"
+    server.interlock("policy", "use", "RetryFailedFlows", BACKOFF, "--config", CONFIG)
+    swapped = retry_entry(server)
+    assert swapped["rule"] == "BackoffRetry"
+    run, output = server.finish(program, "fails-twice")
+    assert (run["id"], run["state_type"], run["run_count"]) == (waits["id"], "COMPLETED", 3), output
+    assert retries(server, run["id"]) == [OWN_DELAY, SWAPPED_DELAY]
+    rejects = [retry_rule(d) for d in decisions(server, run["id"]) if d["status"] == "REJECT"]
+    assert [r["rule"] for r in rejects] == ["RetryFailedFlows", "BackoffRetry"]
+    assert rejects[1]["module"] == swapped["module"]
+
+    server.interlock("policy", "rollback")
+    assert retry_entry(server)["module"] == "builtin"
+    assert fail_once(server) == OWN_DELAY
 
 
-def test_swaps_under_load_fail_no_request(server):
-    flow = server.post("/flows/", {"name": "load"})
-    stop, failures, done = threading.Event(), [], []
+def fail_once(server):
+    """Takes a run to its first failure by requests alone; the wait that follows."""
+    flow = server.post("/flows/", {"name": "by-hand"})
+    policy = {"retries": 1, "retry_delay": OWN_DELAY}
+    run = server.post("/flow_runs/", {"flow_id": flow["id"], "empirical_policy": policy, "state": {"type": "PENDING"}})
+    for kind in ("RUNNING", "FAILED"):
+        server.post(f"/flow_runs/{run['id']}/set_state", {"state": {"type": kind}})
+    return retries(server, run["id"])[0]
 
-    def client():
-        while not stop.is_set():
-            try:
-                body = {"flow_id": flow["id"], "state": {"type": "RUNNING"}, "empirical_policy": {"retries": 1}}
-                run = server.post("/flow_runs/", body)
-                reply = server.post(f"/flow_runs/{run['id']}/set_state", {"state": {"type": "FAILED"}})
-                assert reply["status"] == "REJECT", reply
-                done.append(run["id"])
-            except Exception as error:  # any is a failed request
-                failures.append(repr(error))
 
-    threads = [threading.Thread(target=client) for _ in range(4)]
-    for t in threads:
-        t.start()
-    use_backoff(server, 1)
-    backoff = entry(server)["module"]
-    for _ in range(10):
-        server.command("policy", "rollback")
-        server.command("policy", "use", "RetryFailedFlows", backoff)
-    stop.set()
-    for t in threads:
-        t.join()
-    assert not failures and done
-    modules = set()
-    for run in done:
-        rules = [r for d in server.decisions({"id": run}) for r in d["rules"] if r["name"] == "RetryFailedFlows"]
-        assert len(rules) == 1 and not rules[0].get("error")
-        modules.add(rules[0]["rule"])
-    assert modules <= {"RetryFailedFlows", "BackoffRetry"} and modules
+def test_a_swap_reaches_the_other_process_on_the_same_database(postgres, tmp_path):
+    here, there = (Interlock(tmp_path / name, postgres[1]) for name in ("here", "there"))
+    try:
+        assert fail_once(there) == OWN_DELAY
+        here.interlock("policy", "use", "RetryFailedFlows", BACKOFF, "--config", CONFIG)
+        began = time.monotonic()
+        until("the other process to decide by the new module", lambda: fail_once(there) == SWAPPED_DELAY, deadline=20)
+        print(f"the swap was used by the other process after {time.monotonic() - began:.2f} s")
+        here.interlock("policy", "rollback")
+        until("the other process to decide by the built-in again", lambda: fail_once(there) == OWN_DELAY, deadline=20)
+    finally:
+        here.stop()
+        there.stop()
