@@ -22,6 +22,13 @@ func newRuntime(t testing.TB, l Limits) *Runtime {
 
 func newRuntimeIn(t testing.TB, dir string, l Limits) *Runtime {
 	t.Helper()
+	// No test is about the machine's speed, unless it says so.
+	if l.Deadline == 0 {
+		l.Deadline = time.Minute
+	}
+	if l.LoadTime == 0 {
+		l.LoadTime = 5 * time.Minute
+	}
 	r, err := New(t.Context(), Config{CacheDir: dir, Limits: l})
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +96,7 @@ func TestFailedCallsSayWhy(t *testing.T) {
 		{"loop", spin, KindFuel, "more than 20000000 units"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			m := load(t, newRuntime(t, Limits{Deadline: 50 * time.Millisecond}), Policy(&Builder{}).Evaluate(nil, c.body))
+			m := load(t, newRuntime(t, Limits{}), Policy(&Builder{}).Evaluate(nil, c.body))
 			kind, reason := callKind(t, m, "in")
 			if kind != c.kind || !strings.Contains(reason, c.want) {
 				t.Errorf("%s %q, want %s %q", kind, reason, c.kind, c.want)

@@ -1,0 +1,6 @@
+//go:build race
+
+package sandbox
+
+// raceDetector needs more memory than a child may have.
+const raceDetector = true
