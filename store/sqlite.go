@@ -23,6 +23,9 @@ var pragmas = []string{
 	"foreign_keys(ON)",
 	"cache_size(-32000)", // 32 MB
 	"temp_store(MEMORY)",
+	// A transition dirties some thirty pages of indexes, and the next one many of
+	// the same: a longer log writes each of them back less often.
+	"wal_autocheckpoint(8000)", // pages, 32 MB
 }
 
 func openSQLite(ctx context.Context, a address, opts Options) (*DB, error) {
