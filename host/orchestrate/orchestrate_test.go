@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,6 +36,9 @@ func TestAnAcceptedProposalIsWritten(t *testing.T) {
 	c := b.store.commits[0]
 	if *c.ExpectStateID != run.State.ID || !c.ExpectUpdated.Equal(t0.Time) || c.Create {
 		t.Errorf("compares %v %v", c.ExpectStateID, c.ExpectUpdated)
+	}
+	if text, err := json.Marshal(c.Decision); err != nil || !strings.Contains(string(text), `"rules":[],"facts_read":[]`) {
+		t.Errorf("record %s %v", text, err)
 	}
 	if c.FlowRun.RunCount != 1 || !c.FlowRun.StartTime.Equal(r.State.Timestamp.Time) {
 		t.Errorf("columns %+v", c.FlowRun.RunTimes)
@@ -402,19 +406,5 @@ func TestWhatIsNoProposal(t *testing.T) {
 	}
 	if _, err := b.SetFlowRunState(context.Background(), uuid.New(), propose(prefect.Running)); prefect.CodeOf(err) != prefect.NotFound {
 		t.Errorf("unknown run: %v", err)
-	}
-}
-
-func BenchmarkTransitionWithoutPolicies(b *testing.B) {
-	bench := newBench()
-	run := bench.flow(prefect.Pending)
-	bench.Policies = NoPolicies{}
-	b.ReportAllocs()
-	for b.Loop() {
-		bench.store.flows[run.ID] = run
-		bench.store.commits, bench.store.decisions = nil, nil
-		if _, err := bench.SetFlowRunState(context.Background(), run.ID, propose(prefect.Running)); err != nil {
-			b.Fatal(err)
-		}
 	}
 }

@@ -214,11 +214,3 @@ func notNil[T any](list []T) []T {
 	}
 	return list
 }
-
-// orEmpty keeps a list that has nothing from being null in JSON.
-func orEmpty[T any](list []T) []T {
-	if list == nil {
-		return []T{}
-	}
-	return list
-}

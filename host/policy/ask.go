@@ -36,12 +36,7 @@ func (e *evaluation) ask(ctx context.Context, turns []turn) error {
 		return e.callFailed(ctx, m, turns, err)
 	}
 	for i, t := range turns {
-		err := error(nil)
-		if i < len(v.Decisions) {
-			err = e.apply(t, &v.Decisions[i])
-		} else {
-			err = fmt.Errorf("the rule failed: %s", cut(v.Error, abi.MaxReason))
-		}
+		err := e.answered(t, v, i)
 		e.measure(t, i == 0, result)
 		if err != nil {
 			e.plan.registry.fault(m, t.entry, err)
@@ -53,6 +48,15 @@ func (e *evaluation) ask(ctx context.Context, turns []turn) error {
 	}
 	m.health.success()
 	return nil
+}
+
+// answered has the i-th decision of a verdict take effect, if there is one: a
+// guest that cannot decide a rule says so, and nothing of those after it.
+func (e *evaluation) answered(t turn, v *abi.Verdict, i int) error {
+	if i < len(v.Decisions) {
+		return e.apply(t, &v.Decisions[i])
+	}
+	return fmt.Errorf("the rule failed: %s", cut(v.Error, abi.MaxReason))
 }
 
 func (e *evaluation) call(ctx context.Context, m *module, turns []turn) (*sandbox.Result, error) {
@@ -118,7 +122,6 @@ func (e *evaluation) callFailed(ctx context.Context, m *module, turns []turn, er
 	if errors.As(err, &failed) && !failed.Kind.ModuleFault() {
 		return e.busy(ctx, m, turns, failed)
 	}
-	e.plan.registry.fault(m, turns[0].entry, err)
 	if len(turns) > 1 {
 		for i := range turns {
 			if err := e.ask(ctx, turns[i:i+1]); err != nil {
@@ -127,6 +130,7 @@ func (e *evaluation) callFailed(ctx context.Context, m *module, turns []turn, er
 		}
 		return nil
 	}
+	e.plan.registry.fault(m, turns[0].entry, err)
 	if failed != nil {
 		r := &e.rules[turns[0].place]
 		r.Log, r.Fuel = string(failed.Log), failed.Fuel
