@@ -136,6 +136,10 @@ func translatePostgres(e *pgconn.PgError, err error) error {
 		return prefect.Errorf(prefect.Conflict, "Data integrity conflict. This usually means a unique or foreign key constraint was violated%w", hidden{err})
 	case e.Code == "40001" || e.Code == "40P01" || e.Code == "55P03":
 		return prefect.Errorf(prefect.Unavailable, "the database is too busy with the same rows%w", hidden{err})
+	case e.Code == "42501":
+		return prefect.Errorf(prefect.Unavailable, "the database's user lacks a right: %s%w", e.Message, hidden{err})
+	case (e.Code == "0A000" || e.Code == "58P01") && strings.Contains(e.Message, "pg_trgm"):
+		return prefect.Errorf(prefect.Unavailable, "this Postgres lacks the extension pg_trgm, which Prefect's schema needs; many systems have it in a package postgresql-contrib%w", hidden{err})
 	case len(e.Code) >= 2 && (e.Code[:2] == "53" || e.Code[:2] == "57" || e.Code[:2] == "08"):
 		return prefect.Errorf(prefect.Unavailable, "the database cannot serve now (%s)%w", e.Code, hidden{err})
 	}

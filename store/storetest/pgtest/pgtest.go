@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -80,10 +81,23 @@ func startServer() (string, error) {
 	if u := os.Getenv(Env); u != "" {
 		return u, nil
 	}
-	bin, err := binaries()
-	if err != nil {
-		return "", err
+	places := binaries()
+	if len(places) == 0 {
+		return "", fmt.Errorf("no initdb and postgres on PATH, in /usr/lib/postgresql or in .build/venv: run 'make venv', install Debian's postgresql, or set %s", Env)
 	}
+	var errs []error
+	for _, bin := range places {
+		u, err := startOwn(bin)
+		if err == nil {
+			return u, nil
+		}
+		errs = append(errs, fmt.Errorf("the Postgres in %s: %w", bin, err))
+	}
+	return "", errors.Join(errs...)
+}
+
+// startOwn makes a server of the binaries in bin, in a directory of its own.
+func startOwn(bin string) (string, error) {
 	dir, err := os.MkdirTemp("", "interlock-postgres-")
 	if err != nil {
 		return "", err
@@ -98,8 +112,9 @@ func startServer() (string, error) {
 	return u, nil
 }
 
-// binaries finds a directory with initdb and postgres.
-func binaries() (string, error) {
+// binaries finds the directories with initdb and postgres, the newest of a kind
+// first.
+func binaries() []string {
 	var places []string
 	if p, err := exec.LookPath("initdb"); err == nil {
 		places = append(places, filepath.Dir(p))
@@ -110,14 +125,13 @@ func binaries() (string, error) {
 	}
 	for _, p := range patterns {
 		found, _ := filepath.Glob(p) // the patterns are well formed
+		slices.Sort(found)
+		slices.Reverse(found)
 		places = append(places, found...)
 	}
-	for _, dir := range places {
-		if executable(filepath.Join(dir, "initdb")) && executable(filepath.Join(dir, "postgres")) {
-			return dir, nil
-		}
-	}
-	return "", fmt.Errorf("no initdb and postgres on PATH, in /usr/lib/postgresql or in .build/venv: run 'make venv', install Debian's postgresql, or set %s", Env)
+	return slices.DeleteFunc(places, func(dir string) bool {
+		return !executable(filepath.Join(dir, "initdb")) || !executable(filepath.Join(dir, "postgres"))
+	})
 }
 
 func executable(file string) bool {
@@ -152,7 +166,15 @@ func runServer(bin, dir string) (u string, end func(), err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	cmd := asUser(dir, filepath.Join(bin, "postgres"), "-D", data, "-h", "127.0.0.1", "-p", port, "-k", dir, "-c", "max_connections=200", "-c", "log_min_messages=fatal")
+	settings := []string{"-D", data, "-h", "127.0.0.1", "-p", port, "-k", dir, "-c", "max_connections=200", "-c", "log_min_messages=fatal"}
+	extensions, err := standIn(bin, dir)
+	if err != nil {
+		return "", nil, err
+	}
+	if extensions != "" {
+		settings = append(settings, "-c", extensions)
+	}
+	cmd := asUser(dir, filepath.Join(bin, "postgres"), settings...)
 	var log bytes.Buffer
 	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {
@@ -163,7 +185,11 @@ func runServer(bin, dir string) (u string, end func(), err error) {
 		_ = cmd.Wait()
 	}
 	u = "postgresql://postgres@127.0.0.1:" + port + "/postgres"
-	if err := waitFor(u); err != nil {
+	err = waitFor(u)
+	if err == nil {
+		err = needTrigrams(u)
+	}
+	if err != nil {
 		end()
 		return "", nil, fmt.Errorf("%w\n%s", err, strings.TrimSpace(log.String()))
 	}
