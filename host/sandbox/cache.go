@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	"github.com/tetratelabs/wazero"
 
@@ -47,7 +48,29 @@ func openCache(dir string) (*cache, error) {
 	if !ownedByUs(info) {
 		return nil, fmt.Errorf("compilation cache: %s belongs to another user", dir)
 	}
-	return &cache{dir: dir}, nil
+	c := &cache{dir: dir}
+	c.sweep()
+	return c, nil
+}
+
+// Directories that are being filled have this prefix; one that is older than
+// abandoned was left by a process that died.
+const (
+	newPrefix = "new-"
+	abandoned = time.Hour
+)
+
+// sweep removes what dead processes have left.
+func (c *cache) sweep() {
+	left, err := filepath.Glob(filepath.Join(c.dir, newPrefix+"*"))
+	if err != nil {
+		return
+	}
+	for _, path := range left {
+		if info, err := os.Lstat(path); err == nil && time.Since(info.ModTime()) > abandoned {
+			_ = os.RemoveAll(path)
+		}
+	}
 }
 
 // entry is where the native code of a module lies. The name follows from all
@@ -82,7 +105,7 @@ func exists(path string) bool {
 
 // fill lets compile write into a new directory and makes that the entry.
 func (c *cache) fill(entry string, compile func(dir string) error) error {
-	dir, err := os.MkdirTemp(c.dir, "new-")
+	dir, err := os.MkdirTemp(c.dir, newPrefix)
 	if err != nil {
 		return fmt.Errorf("compilation cache: %w", err)
 	}

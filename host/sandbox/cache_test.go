@@ -101,3 +101,21 @@ func TestCompilingThatTakesTooLongIsRefused(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestLeftoversOfDeadProcessesAreSweptAway(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "cache")
+	old, fresh := filepath.Join(dir, "new-old"), filepath.Join(dir, "new-fresh")
+	for _, d := range []string{old, fresh} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	yesterday := time.Now().Add(-24 * time.Hour)
+	if err := os.Chtimes(old, yesterday, yesterday); err != nil {
+		t.Fatal(err)
+	}
+	newRuntimeIn(t, dir, Limits{})
+	if exists(old) || !exists(fresh) {
+		t.Errorf("old there: %v, fresh there: %v", exists(old), exists(fresh))
+	}
+}

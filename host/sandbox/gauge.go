@@ -61,6 +61,7 @@ type watch struct {
 	running  bool
 	call     uint64 // counts the calls
 	deadline time.Time
+	allowed  time.Duration // from begin to deadline
 	stopped  CallErrorKind // why, or ""
 }
 
@@ -68,15 +69,15 @@ type watch struct {
 func (w *watch) begin(ctx context.Context, deadline time.Time) (end func()) {
 	w.mu.Lock()
 	w.call++
-	w.running, w.deadline, w.stopped = true, deadline, ""
+	w.running, w.deadline, w.allowed, w.stopped = true, deadline, time.Until(deadline), ""
 	w.stop.Set(0)
 	call := w.call
 	w.mu.Unlock()
 
 	if w.timer == nil {
-		w.timer = time.AfterFunc(time.Until(deadline), w.expire)
+		w.timer = time.AfterFunc(w.allowed, w.expire)
 	} else {
-		w.timer.Reset(time.Until(deadline))
+		w.timer.Reset(w.allowed)
 	}
 	if ctx.Done() == nil {
 		return w.end

@@ -86,10 +86,15 @@ func (inst *instance) initialize() error {
 			return fmt.Errorf("data segment %d at %d with %d bytes is out of bounds", k, d.Offset, d.End-d.Start)
 		}
 	}
-	if start := inst.guest.ExportedFunction(abi.ExportInit); start != nil {
-		return inst.run(abi.ExportInit, start, m.limits.InitFuel, nil)
+	start := inst.guest.ExportedFunction(abi.ExportInit)
+	if start == nil {
+		return nil
 	}
-	return nil
+	fuel := m.limits.InitFuel
+	if !m.metered.Restorable {
+		fuel = min(fuel, m.limits.Fuel) // it comes again with every call
+	}
+	return inst.run(abi.ExportInit, start, fuel, nil)
 }
 
 // run calls a function outside of an evaluation.
@@ -171,7 +176,7 @@ func (inst *instance) fail(kind CallErrorKind, reason string) *CallError {
 func (inst *instance) failed(err error) *CallError {
 	switch cause := inst.watch.cause(); {
 	case cause == KindDeadline:
-		return inst.fail(cause, fmt.Sprintf("the call ran for more than %s", inst.module.limits.Deadline))
+		return inst.fail(cause, fmt.Sprintf("the call ran for more than %s", inst.watch.allowed.Round(time.Millisecond)))
 	case cause != "":
 		return inst.fail(cause, "the caller gave up")
 	case inst.gauge.left() < 0:

@@ -2,11 +2,13 @@ package sandbox
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/interlock-run/interlock/host/sandbox/wasm"
 	. "github.com/interlock-run/interlock/host/sandbox/wasmtest"
 )
 
@@ -105,12 +107,12 @@ func TestLettingGoOfDirtyPages(t *testing.T) {
 func TestGrownMemoryIsTakenBack(t *testing.T) {
 	for _, pages := range []uint32{2, 20} { // small and big when grown
 		m := Policy(&Builder{})
-		wasm := m.Evaluate(nil,
+		bytes := m.Evaluate(nil,
 			I32Const(8), MemorySize(), Load(I32Store, 0),
 			I32Const(int32(pages)), MemoryGrow(), Op(Drop),
 			I32Const(12), I32Const(3<<16), Load(I32Load, 0), Load(I32Store, 0),
 			I32Const(3<<16), I32Const(-1), Load(I32Store, 0), Pack(8, 8))
-		guest := load(t, newRuntime(t, Limits{}), wasm)
+		guest := load(t, newRuntime(t, Limits{}), bytes)
 		for k := range 20 {
 			if kind, out := callKind(t, guest, ""); kind != "" || out != "\x02\x00\x00\x00\x00\x00\x00\x00" {
 				t.Fatalf("call %d: %s %x", k, kind, out)
@@ -248,5 +250,60 @@ func TestMetrics(t *testing.T) {
 	}
 	if got.Duration <= 0 {
 		t.Error("no time was spent")
+	}
+}
+
+func TestCallerGivesUp(t *testing.T) {
+	m := load(t, newRuntime(t, Limits{}), Policy(&Builder{}).Evaluate(nil, Loop(Void, Br(0)), Op(Unreachable)))
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(10*time.Millisecond, cancel)
+	_, err := m.Call(ctx, nil, CallOptions{Fuel: 1 << 60})
+	var failed *CallError
+	if !errors.As(err, &failed) || failed.Kind != KindCancelled || failed.Kind.ModuleFault() {
+		t.Errorf("got %v, want cancelled", err)
+	}
+}
+
+// TestGuestsCannotNameWhatWasAdded lets guests use the names and indices of what
+// metering adds: the names are theirs, the indices refused.
+func TestGuestsCannotNameWhatWasAdded(t *testing.T) {
+	r := newRuntime(t, Limits{})
+	named := Policy(&Builder{})
+	mine := named.Global(I64, true, I64Const(3))
+	for _, name := range []string{"interlock:fuel", "interlock:rest", "interlock::stop", "interlock:0"} {
+		named.Export(name, ExternGlobal, mine)
+	}
+	bytes := named.Evaluate(nil, GlobalGet(mine), I64Const(1), Op(I64Add), GlobalSet(mine),
+		I32Const(8), GlobalGet(mine), Load(I64Store, 0), Pack(8, 8))
+	for range 2 {
+		if kind, out := callKind(t, load(t, r, bytes), ""); kind != "" || out != "\x04\x00\x00\x00\x00\x00\x00\x00" {
+			t.Errorf("%s %x", kind, out)
+		}
+	}
+	for name, body := range map[string][]byte{
+		"function": Code(Call(4), I64Const(0)),                         // three of Policy, and evaluate
+		"global":   Code(GlobalGet(0), Op(Drop), I64Const(0)),          // there is none
+		"type":     Code(Op(2, 5), Op(End), I64Const(0)),               // four different ones
+		"table":    Code(I32Const(0), CallIndirect(0, 0), I64Const(0)), // none
+	} {
+		_, err := r.Load(t.Context(), Policy(&Builder{}).Evaluate(nil, body))
+		var refused *RefusedError
+		if !errors.As(err, &refused) || refused.Offset <= 0 || !strings.Contains(refused.Reason, " of ") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestGoGuestHasRoom wants a guest of Go's compiler to pass caps half as large.
+func TestGoGuestHasRoom(t *testing.T) {
+	c := wasm.Caps{}.WithDefaults()
+	half := wasm.Caps{
+		Types: c.Types / 2, Arity: c.Arity / 2, Imports: c.Imports / 2, Functions: c.Functions / 2, BodyBytes: c.BodyBytes / 2,
+		Locals: c.Locals / 2, Nesting: c.Nesting / 2, BranchTable: c.BranchTable / 2, BulkOps: c.BulkOps / 2, JoinWork: c.JoinWork / 2,
+		Globals: c.Globals / 2, Tables: c.Tables / 2, TableEntries: c.TableEntries / 2, MemoryPages: c.MemoryPages,
+		Elements: c.Elements / 2, Data: c.Data / 2, Exports: c.Exports / 2, NameBytes: c.NameBytes / 2, Customs: c.Customs / 2,
+	}
+	if _, err := wasm.Decode(goGuestBytes(t), half); err != nil {
+		t.Error(err)
 	}
 }

@@ -143,7 +143,7 @@ func (m *Module) Call(ctx context.Context, in []byte, o CallOptions) (*Result, e
 
 	inst, err := m.take(ctx)
 	if err != nil {
-		return nil, m.counters.failed(&CallError{Kind: KindMemory, Reason: err.Error()})
+		return nil, m.counters.failed(&CallError{Kind: KindTrap, Reason: err.Error()})
 	}
 	result, failed := inst.evaluate(ctx, in, o, deadline)
 	if failed != nil {
