@@ -315,10 +315,10 @@ func (c *tagsColumn) Scan(src any) error {
 	if err := raw.Scan(src); err != nil {
 		return err
 	}
-	*c = tagsColumn{}
-	if len(raw) == 0 || string(raw) == "[]" {
+	if *c = plainStrings(raw); *c != nil {
 		return nil
 	}
+	*c = tagsColumn{}
 	return json.Unmarshal(raw, (*[]string)(c))
 }
 

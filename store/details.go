@@ -51,6 +51,32 @@ func members(b []byte, each func(name, value []byte) bool) bool {
 	return string(b) == "}"
 }
 
+// plainStrings reads a list of strings without escapes, an empty one for nothing;
+// nil is for a list that it does not understand.
+func plainStrings(b []byte) []string {
+	list := []string{}
+	if len(b) == 0 || string(b) == "[]" {
+		return list
+	}
+	if b = bytes.TrimSpace(b); len(b) < 2 || b[0] != '[' || b[len(b)-1] != ']' {
+		return nil
+	}
+	for b = space(b[1:]); len(b) > 1 && b[0] == '"'; {
+		n := scalarLength(b)
+		if n == 0 {
+			return nil
+		}
+		list = append(list, string(b[1:n-1]))
+		if b = space(b[n:]); b[0] == ',' {
+			b = space(b[1:])
+		}
+	}
+	if string(b) != "]" {
+		return nil
+	}
+	return list
+}
+
 func space(b []byte) []byte {
 	for len(b) > 0 && (b[0] == ' ' || b[0] == '\n' || b[0] == '\t' || b[0] == '\r') {
 		b = b[1:]

@@ -134,10 +134,11 @@ func BenchmarkFilterFlowRuns200(b *testing.B) {
 func BenchmarkLogs100(b *testing.B) {
 	eachBench(b, func(b *testing.B, db *store.DB, do func(func() error)) {
 		run := uuid.New()
+		var clock atomic.Int64
 		do(func() error {
 			logs := make([]*prefect.Log, 100)
 			for i := range logs {
-				logs[i] = &prefect.Log{Name: "prefect.flow_runs", Level: 20, Message: "a line of a log that is about this long", Timestamp: at(i), FlowRunID: &run}
+				logs[i] = &prefect.Log{Name: "prefect.flow_runs", Level: 20, Message: "a line of a log that is about this long", Timestamp: at(int(clock.Add(1))), FlowRunID: &run}
 			}
 			return db.CreateLogs(ctx, logs)
 		})
