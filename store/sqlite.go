@@ -49,6 +49,7 @@ func openSQLite(ctx context.Context, a address, opts Options) (*DB, error) {
 		return fail(err)
 	}
 	closers = append(closers, writers.Close)
+	writers.SetMaxIdleConns(-1) // the writer holds its own; any other is needed once
 	conn, err := writers.Conn(ctx)
 	if err != nil {
 		return fail(openError(a, err))
