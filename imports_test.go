@@ -49,7 +49,10 @@ var never = []struct {
 
 // guestRooms may import the standard library alone, and none of what makes a
 // guest fat.
-var guestRooms = []string{"sdk", "sdk/abi", "policies/flow", "policies/task", "policies/core"}
+var guestRooms = []string{
+	"sdk", "sdk/abi", "sdk/value", "policies/flow", "policies/task", "policies/core",
+	"examples/policies/backoff", "examples/policies/message_filter",
+}
 
 var fat = []string{"encoding/json", "reflect", "fmt"}
 
