@@ -96,6 +96,18 @@ func settings() []setting {
 	}
 }
 
+// shown is what the API tells of the settings, in the nesting of Prefect's. It
+// leaves out what is secret or holds a secret: the auth string and the database.
+func (c *Config) shown() any {
+	return map[string]any{"server": map[string]any{
+		"logging_level": c.LogLevel.String(),
+		"api": map[string]any{
+			"host": c.Host, "port": c.Port, "default_limit": c.DefaultLimit, "max_parameter_size": c.MaxParameters,
+			"csrf_protection_enabled": c.CSRFProtection, "csrf_token_expiration": c.CSRFExpiration.Seconds(),
+		},
+	}}
+}
+
 // Settings lists the names that the environment can set, with what they mean:
 // the text of `interlock help settings`.
 func Settings() [][2]string {

@@ -160,9 +160,10 @@ func builtinSettings() map[string]json.RawMessage {
 func (s *Server) handler(db *store.DB, conductor *orchestrate.Orchestrator, registry api.Registry) http.Handler {
 	return api.New(api.Config{
 		Store: db, Orchestrator: conductor, Registry: registry, Events: events{s.hub},
-		Logger: s.logger, Now: now, NewID: newID, PublishLogs: s.hub.PublishLogs,
+		Logger: s.logger, Now: now, NewID: newID, PublishLogs: s.hub.PublishLogs, Check: policy.CheckJSON,
 		AuthString: s.config.AuthString, CSRF: s.config.CSRFProtection, CSRFExpiration: s.config.CSRFExpiration,
 		DefaultLimit: s.config.DefaultLimit, MaxParams: s.config.MaxParameters, Version: s.config.Version,
+		Settings:  s.config.shown(),
 		EventsIn:  http.HandlerFunc(s.hub.EventsIn),
 		EventsOut: http.HandlerFunc(s.hub.EventsOut),
 		LogsOut:   http.HandlerFunc(s.hub.LogsOut),
