@@ -300,7 +300,7 @@ func findDecision(ctx context.Context, q querier, d *dialect, run prefect.RunTyp
 		return found, json.Unmarshal(body, found)
 	}
 	found, err := one(scan, q.QueryRowContext(ctx, "SELECT d.body, "+stateColumns+" FROM interlock_policy_decision d JOIN "+tablesOf(run).state+
-		" s ON s.id = d.state_id"+stateArtifact+" WHERE d.run_id = ? AND d.transition_id = ? ORDER BY d.seq LIMIT 1", d.args(runID, transitionID)...))
+		" s ON s.id = d.state_id"+stateArtifact+" WHERE d.run_id = ? AND d.transition_id = ? LIMIT 1", d.args(runID, transitionID)...))
 	if err != nil {
 		if prefect.CodeOf(named(err, "decision", "")) == prefect.NotFound {
 			err = nil
@@ -316,6 +316,6 @@ func findDecision(ctx context.Context, q querier, d *dialect, run prefect.RunTyp
 func deleteDecisions(ctx context.Context, tx *tx, runs string, id uuid.UUID) error {
 	key := tx.d.arg(id)
 	_, err := tx.ExecContext(ctx, "DELETE FROM interlock_policy_decision WHERE run_id IN ("+runs+
-		") OR run_id IN (SELECT id FROM task_run WHERE flow_run_id IN ("+runs+"))", key, key)
+		" UNION ALL SELECT id FROM task_run WHERE flow_run_id IN ("+runs+"))", key, key)
 	return wrapf(err, "delete decisions")
 }
