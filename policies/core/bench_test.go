@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"runtime"
 	"testing"
 
 	"github.com/interlock-run/interlock/host/sandbox"
 	"github.com/interlock-run/interlock/policies/builtin"
 	"github.com/interlock-run/interlock/policies/policytest"
 	"github.com/interlock-run/interlock/sdk/abi"
+	"github.com/interlock-run/interlock/sdk/value"
 )
 
 // failure is the context of a RUNNING to FAILED with a retry left.
@@ -63,7 +65,38 @@ func TestMemoryStaysFlat(t *testing.T) {
 			t.Fatalf("call %d: %s", i, result.Output)
 		}
 	}
+	inUse := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := inUse()
+	for range 100_000 {
+		module.Evaluate(in)
+	}
+	if kept := inUse() - before; kept > 64<<10 {
+		t.Errorf("%d bytes are kept after 100,000 native calls", kept)
+	}
 	if allocations := testing.AllocsPerRun(1000, func() { module.Evaluate(in) }); allocations > 4 {
 		t.Errorf("%v allocations a call", allocations)
 	}
+}
+
+// FuzzEvaluate gives the built-in rules any text for a context.
+func FuzzEvaluate(f *testing.F) {
+	for _, rule := range suite.Manifest.Rules {
+		f.Add(failure(f, rule.Name))
+	}
+	f.Add([]byte(`{"abi":1,"now":"2026-11-23T18:00:00Z","rules":[{}],"transition":{},"run":{}}`))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		out := string(module.Evaluate(in))
+		v, err := value.Parse([]byte(out))
+		if err != nil || v.Get("decisions").Kind() != value.Array {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		if again := string(module.Evaluate(in)); again != out {
+			t.Errorf("first\n%s\nthen\n%s", out, again)
+		}
+	})
 }
