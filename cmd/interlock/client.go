@@ -11,15 +11,25 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 const defaultURL = "http://127.0.0.1:4200/api"
 
 // client speaks to a server's own surface, /api/interlock/...
 type client struct {
-	base string // ends in /api/interlock
+	api  string // ends in /api
 	auth string // "user:password" or ""
+	csrf csrfToken
 	http *http.Client
+}
+
+// csrfToken is what a server that guards against forged requests wants to see
+// again. It is asked for when such a server first refuses a request.
+type csrfToken struct {
+	Token  string `json:"token"`
+	Client string `json:"client"`
 }
 
 func newClient(e env, url string) *client {
@@ -31,7 +41,7 @@ func newClient(e env, url string) *client {
 	}
 	auth, _ := e.lookup("PREFECT_API_AUTH_STRING")
 	return &client{
-		base: strings.TrimRight(url, "/") + "/interlock",
+		api:  strings.TrimRight(url, "/"),
 		auth: auth,
 		http: &http.Client{Timeout: time.Minute},
 	}
@@ -50,27 +60,46 @@ func isStatus(err error, status int) bool {
 	return errors.As(err, &s) && s.status == status
 }
 
-// call sends body (JSON, or bytes of a module) and decodes the reply into out
-// unless it is nil. It returns the status of a reply below 300, else an error.
+// call sends body (JSON, or bytes of a module) to the server's own surface and
+// decodes the reply into out unless it is nil. It returns the status of a reply
+// below 300, else an error.
 func (c *client) call(ctx context.Context, method, path string, body, out any) (int, error) {
-	var reader io.Reader
-	contentType := "application/json"
+	raw, contentType := []byte(nil), "application/json"
 	switch b := body.(type) {
 	case nil:
 	case []byte:
-		reader, contentType = bytes.NewReader(b), "application/wasm"
+		raw, contentType = b, "application/wasm"
 	default:
-		raw, err := json.Marshal(b)
-		if err != nil {
+		var err error
+		if raw, err = json.Marshal(b); err != nil {
 			return 0, err
 		}
-		reader = bytes.NewReader(raw)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, reader)
+	status, err := c.send(ctx, method, "/interlock"+path, contentType, raw, out)
+	if isStatus(err, http.StatusForbidden) && method != http.MethodGet && c.csrf.Token == "" {
+		if c.askForToken(ctx) {
+			status, err = c.send(ctx, method, "/interlock"+path, contentType, raw, out)
+		}
+	}
+	return status, err
+}
+
+// askForToken gets a CSRF token and reports whether there was one.
+func (c *client) askForToken(ctx context.Context) bool {
+	_, err := c.send(ctx, http.MethodGet, "/csrf-token?client="+uuid.NewString(), "application/json", nil, &c.csrf)
+	return err == nil && c.csrf.Token != ""
+}
+
+func (c *client) send(ctx context.Context, method, path, contentType string, body []byte, out any) (int, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.api+path, bytes.NewReader(body))
 	if err != nil {
 		return 0, err
 	}
 	req.Header.Set("Content-Type", contentType)
+	if c.csrf.Token != "" {
+		req.Header.Set("Prefect-Csrf-Token", c.csrf.Token)
+		req.Header.Set("Prefect-Csrf-Client", c.csrf.Client)
+	}
 	if c.auth != "" {
 		req.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(c.auth)))
 	}

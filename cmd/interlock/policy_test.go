@@ -20,11 +20,19 @@ type fakeServer struct {
 	manifest  string
 	conflicts int // how many PUTs to refuse as stale
 	auth      string
+	guarded   bool // changes need a CSRF token
 }
 
 func (f *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.auth = r.Header.Get("Authorization")
+	if f.guarded && r.Method != http.MethodGet && r.Header.Get("Prefect-Csrf-Token") != "token of "+r.Header.Get("Prefect-Csrf-Client") {
+		w.WriteHeader(http.StatusForbidden)
+		return
+	}
 	switch r.Method + " " + r.URL.Path {
+	case "GET /api/csrf-token":
+		client := r.URL.Query().Get("client")
+		json.NewEncoder(w).Encode(map[string]string{"client": client, "token": "token of " + client})
 	case "GET /api/interlock/policies":
 		json.NewEncoder(w).Encode([]prefect.PolicyVersion{f.active})
 	case "GET /api/interlock/policies/CoreFlowPolicy":
@@ -157,5 +165,13 @@ func TestHelpAnswers(t *testing.T) {
 		if code != 0 || len(out) < 100 {
 			t.Errorf("%v: exit code %d, output %q", args, code, out)
 		}
+	}
+}
+
+func TestAGuardedServerIsAskedForAToken(t *testing.T) {
+	f := &fakeServer{active: twoEntries(), guarded: true}
+	code, out, errOut := interlockWith(t, f, "policy", "rollback")
+	if code != 0 || !strings.Contains(out, "version 4") {
+		t.Errorf("exit code %d, %q, %q", code, out, errOut)
 	}
 }
