@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"bytes"
 	"runtime"
 
 	"github.com/tetratelabs/wazero/api"
@@ -39,4 +40,16 @@ func (l *linear) shrink(m api.Memory, size uint64) bool {
 	_, ok := m.Grow(1)
 	l.shrunk = 0
 	return ok && uint64(m.Size()) == size
+}
+
+// copyChanged makes dst like src, page by page: a page that is equal stays
+// untouched, so that an empty one takes no memory.
+func copyChanged(dst, src []byte) {
+	const page = 4 << 10
+	for at := 0; at < len(src); at += page {
+		end := min(at+page, len(src))
+		if !bytes.Equal(dst[at:end], src[at:end]) {
+			copy(dst[at:end], src[at:end])
+		}
+	}
 }

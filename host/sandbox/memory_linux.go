@@ -91,7 +91,7 @@ func (l *linear) Free() {
 // attach makes the memory a copy of the image.
 func (l *linear) attach(i *image) error {
 	if i.file < 0 {
-		copy(l.bytes, i.bytes)
+		copyChanged(l.bytes, i.bytes)
 		return nil
 	}
 	_, err := unix.MmapPtr(i.file, 0, unsafe.Pointer(unsafe.SliceData(l.bytes)), uintptr(len(i.bytes)),
@@ -106,7 +106,7 @@ func (l *linear) attach(i *image) error {
 // pages back, or where the kernel does not tell which by letting go of all.
 func (l *linear) reset(i *image, size int) error {
 	if i.file < 0 && size <= smallMemory {
-		copy(l.bytes, i.bytes)
+		copyChanged(l.bytes, i.bytes)
 		clear(l.bytes[len(i.bytes):size])
 		return nil
 	}

@@ -129,13 +129,13 @@ func cost(m *wasm.Module, in *wasm.Instr) int {
 	case o == wasm.OpBrTable:
 		return 3
 	case o == wasm.OpCall && int(in.A) < m.ImportedFuncs:
-		return 60
+		return 500
 	case o == wasm.OpCall:
 		return 4
 	case o == wasm.OpCallIndirect:
 		return 8
 	case o == wasm.OpRefFunc:
-		return 50
+		return 100
 	case o == wasm.OpMemoryGrow || o == wasm.OpTableGrow:
 		return 100
 	case o>>8 == 0xfc && o >= wasm.OpMemoryInit:

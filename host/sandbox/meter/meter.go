@@ -15,7 +15,7 @@ import (
 )
 
 // Version changes whenever the same input would give other output.
-const Version = 2
+const Version = 3
 
 // Options say how to rewrite.
 type Options struct {
