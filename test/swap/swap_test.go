@@ -90,9 +90,13 @@ func swapUnderLoad(t *testing.T, c *rest.Client) {
 			}
 		})
 	}
+	began := time.Now()
 	versions := swapAll(t, c, l, backoff)
+	t.Logf("%d swaps in %s", swaps, time.Since(began))
 	stop()
 	working.Wait()
+	began = time.Now()
+	defer func() { t.Logf("checked in %s", time.Since(began)) }()
 	for _, w := range l.wrong {
 		t.Errorf("a request failed: %s", w)
 	}

@@ -90,11 +90,10 @@ func (n *normal) flattenObject(out map[string]string, path string, v map[string]
 			}
 			n.flatten(out, at, v[k])
 		case "total_run_time", "estimated_run_time", "estimated_start_time_delta":
+			out[at] = "a duration" // of a run whose other columns are not there to tell
 			if isRun {
 				out[at] = n.duration(k, v)
-				continue
 			}
-			n.flatten(out, at, v[k])
 		default:
 			n.flatten(out, at, v[k])
 		}
@@ -226,6 +225,9 @@ func (n *normal) duration(key string, run map[string]any) string {
 	got := number(key)
 	switch key {
 	case "total_run_time":
+		if n.history == unknownHistory && got > 0 {
+			return "some"
+		}
 		if math.Abs(got-n.history) < close {
 			return "as its states say"
 		}
@@ -253,6 +255,9 @@ func (n *normal) duration(key string, run map[string]any) string {
 	}
 	return fmt.Sprintf("%.2f", got)
 }
+
+// unknownHistory stands for a run whose states were not read.
+const unknownHistory = -1
 
 // difference is one leaf that is not the same.
 type difference struct {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/interlock-run/interlock/store/storetest/pgtest"
 	"github.com/interlock-run/interlock/test/rest"
@@ -24,6 +25,7 @@ type side struct {
 	client *rest.Client
 	db     *sql.DB
 	flow   string // id of the flow that the runs belong to
+	made   window // when that was made
 }
 
 // pair is the reference and ours, side by side.
@@ -71,11 +73,12 @@ func newSide(t *testing.T, kind servers.Kind, postgres bool) side {
 	}
 	t.Cleanup(func() { db.Close() })
 	c := side{server: s, client: rest.New(s.URL, 20), db: db}
+	c.made = window{name: "setup", from: time.Now()}
 	var flow struct{ ID string }
 	if err := c.client.Post(t.Context(), "/flows/", map[string]any{"name": "twin"}, &flow); err != nil {
 		t.Fatal(err)
 	}
-	c.flow = flow.ID
+	c.flow, c.made.to = flow.ID, time.Now()
 	return c
 }
 
