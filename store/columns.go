@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"strconv"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -57,7 +56,9 @@ func (d *dialect) arg(v any) any {
 		if v == nil {
 			return nil
 		}
-		return *v
+		return d.textArg(*v)
+	case string:
+		return d.textArg(v)
 	case json.RawMessage:
 		if len(v) == 0 || string(v) == "null" {
 			return nil
@@ -78,11 +79,20 @@ func (d *dialect) timeArg(t prefect.Time) any {
 	return t.UTC().Format(datetimeLayout)
 }
 
-// jsonArg binds JSON: as it is for a JSONB, as the reference's serializer would
-// write it for SQLite, where it is text that others may compare.
+// textArg leaves NULs out for Postgres, which takes none: a run whose error message
+// has one must be able to end all the same.
+func (d *dialect) textArg(s string) any {
+	if d.postgres {
+		return withoutNUL(s)
+	}
+	return s
+}
+
+// jsonArg binds JSON: for a JSONB as it is but for NULs, for SQLite as the
+// reference's serializer would write it, since it is text that others may compare.
 func (d *dialect) jsonArg(b json.RawMessage) any {
 	if d.postgres {
-		return string(b)
+		return string(withoutEscapedNUL(b))
 	}
 	return string(pythonJSON(b))
 }
@@ -93,6 +103,27 @@ func (d *dialect) secondsArg(s seconds) any {
 		return strconv.FormatInt(micros, 10) + " microseconds"
 	}
 	return time.UnixMicro(micros).UTC().Format(datetimeLayout)
+}
+
+// withoutEscapedNUL leaves \u0000 out of the strings of valid JSON.
+func withoutEscapedNUL(b []byte) []byte {
+	const nul = `\u0000`
+	if !bytes.Contains(b, []byte(nul)) {
+		return b
+	}
+	out := make([]byte, 0, len(b))
+	for i := 0; i < len(b); i++ {
+		switch {
+		case b[i] != '\\':
+			out = append(out, b[i])
+		case bytes.HasPrefix(b[i:], []byte(nul)):
+			i += len(nul) - 1
+		default:
+			out = append(out, b[i], b[i+1])
+			i++
+		}
+	}
+	return out
 }
 
 // stringList returns a JSON array, empty for nil.
@@ -320,78 +351,4 @@ func (c *tagsColumn) Scan(src any) error {
 	}
 	*c = tagsColumn{}
 	return json.Unmarshal(raw, (*[]string)(c))
-}
-
-type secondsColumn seconds
-
-func (c *secondsColumn) Scan(src any) error {
-	switch src := src.(type) {
-	case nil:
-		*c = 0
-	case time.Time:
-		*c = secondsColumn(float64(src.UnixMicro()) / 1e6)
-	case int64:
-		*c = secondsColumn(src)
-	case float64:
-		*c = secondsColumn(src)
-	case []byte:
-		return c.parse(string(src))
-	case string:
-		return c.parse(src)
-	default:
-		return fmt.Errorf("an interval column holds %T", src)
-	}
-	return nil
-}
-
-// parse reads Postgres' text of an interval of days and times, SQLite's text of
-// a DATETIME, and the bare number that the schema's default leaves there.
-func (c *secondsColumn) parse(s string) error {
-	if t, ok := parseDatetime(s); ok {
-		*c = secondsColumn(float64(t.UnixMicro()) / 1e6)
-		return nil
-	}
-	if n, err := strconv.ParseFloat(s, 64); err == nil {
-		*c = secondsColumn(n)
-		return nil
-	}
-	if t, err := time.Parse("2006-01-02 15:04:05", s); err == nil {
-		*c = secondsColumn(float64(t.UnixMicro()) / 1e6)
-		return nil
-	}
-	var days float64
-	rest := s
-	if before, after, ok := strings.Cut(s, " day"); ok {
-		n, err := strconv.ParseFloat(before, 64)
-		if err != nil {
-			return fmt.Errorf("%q is not an interval", s)
-		}
-		days, rest = n, strings.TrimSpace(strings.TrimPrefix(after, "s"))
-	}
-	clock, err := parseClock(rest)
-	*c = secondsColumn(days*86400 + clock)
-	return err
-}
-
-// parseClock reads [-]hh:mm:ss[.ffffff] as seconds, 0 for no text.
-func parseClock(s string) (float64, error) {
-	if s == "" {
-		return 0, nil
-	}
-	sign := 1.0
-	if s[0] == '-' || s[0] == '+' {
-		if s[0] == '-' {
-			sign = -1
-		}
-		s = s[1:]
-	}
-	total := 0.0
-	for _, part := range strings.Split(s, ":") {
-		n, err := strconv.ParseFloat(part, 64)
-		if err != nil {
-			return 0, fmt.Errorf("%q is not a time of day", s)
-		}
-		total = total*60 + n
-	}
-	return sign * total, nil
 }

@@ -90,3 +90,13 @@ func TestIntervals(t *testing.T) {
 		}
 	}
 }
+
+func TestWithoutEscapedNUL(t *testing.T) {
+	for in, want := range map[string]string{
+		`{"a":"x"}`: `{"a":"x"}`, `"a\u0000b\u0000"`: `"ab"`, `"\\u0000"`: `"\\u0000"`, `"\\\u0000\""`: `"\\\""`, `"\u0000\u00001"`: `"1"`,
+	} {
+		if got := string(withoutEscapedNUL([]byte(in))); got != want {
+			t.Errorf("%s: got %s, want %s", in, got, want)
+		}
+	}
+}

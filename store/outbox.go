@@ -20,7 +20,7 @@ func insertOutbox(ctx context.Context, tx *tx, items []orchestrate.OutboxItem) e
 func outboxOf(d *dialect, items []orchestrate.OutboxItem, now prefect.Time) statement {
 	args := make([]any, 0, 4*len(items))
 	for _, item := range items {
-		args = append(args, item.Kind, item.Key, string(object(item.Payload)), d.arg(now))
+		args = append(args, item.Kind, d.textArg(item.Key), string(object(item.Payload)), d.arg(now))
 	}
 	return statement{"INSERT INTO interlock_outbox (kind, key, payload, created) VALUES " + rowsOf(len(items), "(?, ?, ?, ?)"), args}
 }

@@ -239,3 +239,20 @@ func TestExclusive(t *testing.T) {
 		wantCode(t, db.Exclusive(ctx, prefect.FlowRunType, uuid.New(), func(orchestrate.Store) error { return nil }), prefect.NotFound)
 	})
 }
+
+func TestCommitWithNUL(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		run := newFlowRun(t, db, prefect.FlowRun{}, newState(prefect.Running, at(0)))
+		s := newState(prefect.Failed, at(1))
+		s.Name, s.Message, s.Data = "Fai\x00led", ptr("a\x00b"), json.RawMessage(`{"x":"a\u0000b"}`)
+		next := *run
+		enter(&next.RunTimes, s)
+		check(t, db.Commit(ctx, &orchestrate.Commit{FlowRun: &next, State: s, ExpectStateID: run.StateID, ExpectUpdated: run.Updated,
+			Outbox: []orchestrate.OutboxItem{{Kind: "event", Key: "a\x00", Payload: json.RawMessage(`{"m":"\u0000"}`)}}}))
+		if got := must(db.ReadFlowRun(ctx, run.ID))(t); got.State.Type != prefect.Failed {
+			t.Errorf("the state is %v", got.State.Type)
+		}
+		check(t, db.WriteEvents(ctx, []*prefect.Event{{ID: id(1), Occurred: at(1), Received: at(1), Event: "e\x00",
+			Resource: prefect.NewResource("r", "l", "a\x00b"), Payload: json.RawMessage(`{"m":"\u0000"}`)}}))
+	})
+}
