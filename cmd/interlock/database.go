@@ -11,7 +11,7 @@ import (
 
 func database(ctx context.Context, e env, args []string) error {
 	if len(args) == 0 {
-		return usagef("upgrade or check?")
+		return usagef("which command?")
 	}
 	config := host.DefaultConfig()
 	if err := config.FromEnvironment(e.lookup); err != nil {
@@ -23,20 +23,12 @@ func database(ctx context.Context, e env, args []string) error {
 	if err := set.Parse(args[1:]); err != nil {
 		return usagef("%v", err)
 	}
-	switch args[0] {
-	case "upgrade":
+	if args[0] == "upgrade" {
 		if err := store.Upgrade(ctx, config.URL()); err != nil {
 			return err
 		}
 		fmt.Fprintln(e.stdout, "the database is at the schema of this binary")
 		return nil
-	case "check":
-		db, err := store.Open(ctx, config.URL(), store.Options{})
-		if err != nil {
-			return err
-		}
-		fmt.Fprintln(e.stdout, "the database is at the schema of this binary")
-		return db.Close()
 	}
 	return usagef("unknown command %q", args[0])
 }

@@ -70,10 +70,11 @@ Every command but check talks to a server: --url, else PREFECT_API_URL, else
 http://127.0.0.1:4200/api. PREFECT_API_AUTH_STRING is sent if it is set.
 `
 
-const helpDatabase = `usage: interlock database upgrade|check [--database-url URL]
+const helpDatabase = `usage: interlock database upgrade [--database-url URL]
 
-  check     say which schema revision the database is at
-  upgrade   bring a known older revision to the one of this binary
+Brings a database of a known older schema revision to the one of this binary, in
+one transaction, and says so. One that is there already is left as it is; one
+of an unknown revision is refused, and nothing is written.
 `
 
 // help prints the overview or one command's page.

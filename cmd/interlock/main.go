@@ -39,7 +39,7 @@ func commands() []command {
 	return []command{
 		{"serve", "[flags]", "serve the API and run the services", serve},
 		{"policy", "check|push|list|show|use|put|rollback|versions|remove|explain", "manage policy modules on a running server", policyCommands},
-		{"database", "upgrade|check", "bring a database to the schema of this binary, or look at it", database},
+		{"database", "upgrade", "bring a database to the schema of this binary", database},
 		{"version", "", "print the version", version},
 	}
 }
