@@ -80,7 +80,7 @@ func (r *Runtime) compileInChild(ctx context.Context, dir string, wasm []byte) e
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	self, err := os.Executable()
+	self, err := thisProgram()
 	if err != nil {
 		return fmt.Errorf("compile in a child: %w", err)
 	}

@@ -307,3 +307,14 @@ func TestGoGuestHasRoom(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestBytesAreTheCallersAgain changes a module's bytes after loading it.
+func TestBytesAreTheCallersAgain(t *testing.T) {
+	mine := canary(1, true) // needs its bytes for every instance
+	m := load(t, newRuntime(t, Limits{}), mine)
+	_, before := callKind(t, m, "")
+	clear(mine)
+	if kind, after := callKind(t, m, ""); kind != "" || after != before {
+		t.Errorf("%s %x, before %x", kind, after, before)
+	}
+}

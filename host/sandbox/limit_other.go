@@ -2,7 +2,10 @@
 
 package sandbox
 
-import "runtime/debug"
+import (
+	"os"
+	"runtime/debug"
+)
 
 // limitProcess can only ask the collector to be thrifty here: the parent's kill
 // timer is what bounds the process.
@@ -10,3 +13,6 @@ func limitProcess(_, data uint64) error {
 	debug.SetMemoryLimit(int64(data))
 	return nil
 }
+
+// thisProgram is the running binary.
+func thisProgram() (string, error) { return os.Executable() }

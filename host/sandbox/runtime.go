@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 )
 
@@ -76,7 +77,7 @@ func (r *Runtime) Load(ctx context.Context, wasm []byte) (*Module, error) {
 	if !known {
 		l = &loading{done: make(chan struct{})}
 		r.modules[digest] = l
-		go r.load(context.WithoutCancel(ctx), l, digest, wasm)
+		go r.load(context.WithoutCancel(ctx), l, digest, slices.Clone(wasm))
 	}
 	l.users++
 	r.mu.Unlock()
