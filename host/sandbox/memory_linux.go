@@ -124,7 +124,8 @@ func (l *linear) reset(i *image, size int) error {
 
 // pageRegion and scanArgument are of the kernel's PAGEMAP_SCAN (Linux 6.7).
 type pageRegion struct {
-	start, end, categories uint64
+	start, end uint64
+	_          uint64 // the categories of its pages
 }
 
 type scanArgument struct {

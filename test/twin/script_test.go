@@ -38,7 +38,6 @@ type script struct {
 
 // initialType and proposedType are "" for none.
 func (s *script) initialType() string  { return str(s.initial["type"]) }
-func (s *script) initialName() string  { return str(s.initial["name"]) }
 func (s *script) proposedType() string { return str(s.proposal.state["type"]) }
 
 // detail returns a field of a state's details, nil if it has none.
