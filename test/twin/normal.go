@@ -73,7 +73,7 @@ func (n *normal) flattenObject(out map[string]string, path string, v map[string]
 	if len(keys) == 0 {
 		out[path+"{}"] = "empty"
 	}
-	_, isRun := v["total_run_time"]
+	_, isRun := v["expected_start_time"]
 	for _, k := range keys {
 		at := path + "." + k
 		switch k {
