@@ -101,9 +101,11 @@ func (t *tx) prepareInterlock(ctx context.Context) error {
 		return err
 	}
 	if tables["interlock_meta"] {
-		return t.checkVersion(ctx)
+		if err := t.checkVersion(ctx); err != nil {
+			return err
+		}
 	}
-	if err := t.run(ctx, schema.CreateInterlock(t.d.postgres)); err != nil {
+	if err := t.run(ctx, schema.CreateInterlock(t.d.postgres, tables)); err != nil || tables["interlock_meta"] {
 		return err
 	}
 	_, err = t.ExecContext(ctx, "INSERT INTO interlock_meta (key, value) VALUES ('version', ?)", strconv.Itoa(schema.Version))

@@ -171,3 +171,24 @@ func TestAFileThatCannotBeWrittenIsTold(t *testing.T) {
 		t.Errorf("error is %v", err)
 	}
 }
+
+func TestOurMissingTablesAreAdded(t *testing.T) {
+	for kind, url := range storetest.URLs(t) {
+		t.Run(kind, func(t *testing.T) {
+			storetest.Open(t, url).Close()
+			execute(t, url, "DROP TABLE interlock_slot_holding")
+			execute(t, url, "INSERT INTO interlock_meta (key, value) VALUES ('kept', 'k')")
+			storetest.Open(t, url).Close()
+			if n := rowsOf(t, url, "SELECT count(*) FROM interlock_slot_holding"); n[0] != "0" {
+				t.Errorf("%s rows in a new table", n[0])
+			}
+			if kept := rowsOf(t, url, "SELECT value FROM interlock_meta WHERE key = 'kept'"); len(kept) != 1 {
+				t.Error("a table that was there was made again")
+			}
+			execute(t, url, "UPDATE interlock_meta SET value = '999' WHERE key = 'version'")
+			if _, err := store.Open(context.Background(), url, store.Options{}); prefect.CodeOf(err) != prefect.UnknownRevision || !strings.Contains(err.Error(), "999") {
+				t.Errorf("a later version of our tables: %v", err)
+			}
+		})
+	}
+}

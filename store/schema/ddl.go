@@ -3,6 +3,7 @@ package schema
 import (
 	"crypto/md5"
 	"encoding/hex"
+	"slices"
 	"strings"
 )
 
@@ -60,8 +61,12 @@ func CreatePrefect(postgres bool) []string {
 	return append(all, "INSERT INTO alembic_version (version_num) VALUES ('"+revision+"')")
 }
 
-// CreateInterlock returns the statements that make our own tables.
-func CreateInterlock(postgres bool) []string { return createTables(Interlock(), postgres) }
+// CreateInterlock returns the statements that make those of our own tables that
+// are not present.
+func CreateInterlock(postgres bool, present map[string]bool) []string {
+	missing := slices.DeleteFunc(Interlock(), func(t Table) bool { return present[t.Name] })
+	return createTables(missing, postgres)
+}
 
 // CreateIndex returns the statement that makes the index of that name, "" if no
 // table of that database has one.

@@ -1,7 +1,8 @@
 package schema
 
-// Version counts the changes of our own tables; interlock_meta holds the one
-// that a database has.
+// Version counts the changes of our own tables that are more than a new table,
+// which is added wherever it is missing; interlock_meta holds the one that a
+// database has.
 const Version = 1
 
 // Interlock returns our own tables, which Prefect's never refer to. What is
