@@ -31,6 +31,7 @@ var only = []struct {
 	{"github.com/jackc/pgx/v5", []string{"store"}},
 	{module + "store/storetest", nil},
 	{module + "sdk/tck", nil},
+	{module + "host/sandbox/wasmtest", nil},
 }
 
 // never says that a room's packages and all that they pull in stay clear of
