@@ -59,6 +59,8 @@ def lines_of_decisions(lines):
 
 
 def test_a_swap_between_two_attempts_changes_the_next_delay(server):
+    # Compiled beforehand: the swap itself has to fit into the wait.
+    digest = server.interlock("policy", "push", BACKOFF).split()[0]
     program = server.start_program(EXAMPLE)
     known = (server.newest_run("fails-twice") or {}).get("id")
 
@@ -70,9 +72,9 @@ def test_a_swap_between_two_attempts_changes_the_next_delay(server):
     waits = until("the wait in front of the second attempt", waiting)
     assert waits["run_count"] == 1
     assert retry_entry(server)["module"] == "builtin"
-    server.interlock("policy", "use", "RetryFailedFlows", BACKOFF, "--config", CONFIG)
+    server.interlock("policy", "use", "RetryFailedFlows", digest, "--config", CONFIG)
     swapped = retry_entry(server)
-    assert swapped["rule"] == "BackoffRetry"
+    assert (swapped["rule"], swapped["module"]) == ("BackoffRetry", digest)
     run, output = server.finish(program, "fails-twice")
     assert (run["id"], run["state_type"], run["run_count"]) == (waits["id"], "COMPLETED", 3), output
     assert retries(server, run["id"]) == [OWN_DELAY, SWAPPED_DELAY]
@@ -108,3 +110,31 @@ def test_a_swap_reaches_the_other_process_on_the_same_database(postgres, tmp_pat
     finally:
         here.stop()
         there.stop()
+
+
+def test_a_swap_and_its_runs_survive_a_restart(tmp_path):
+    url = f"sqlite+aiosqlite:///{tmp_path}/kept.db"
+    server = Interlock(tmp_path / "first", url)
+    server.interlock("policy", "use", "RetryFailedFlows", BACKOFF, "--config", CONFIG)
+    assert fail_once(server) == SWAPPED_DELAY
+    entry, run = retry_entry(server), server.newest_run("by-hand")
+    server.stop()
+    server = Interlock(tmp_path / "second", url)
+    try:
+        assert retry_entry(server) == entry
+        again = server.newest_run("by-hand")
+        for key in ("id", "state_id", "state", "start_time", "next_scheduled_start_time", "empirical_policy"):
+            assert again[key] == run[key]
+        assert fail_once(server) == SWAPPED_DELAY
+    finally:
+        server.stop()
+
+
+def test_a_module_in_use_is_kept_and_a_bad_one_refused(server):
+    server.interlock("policy", "use", "RetryFailedFlows", BACKOFF, "--config", CONFIG)
+    digest = retry_entry(server)["module"]
+    assert server.http.delete(f"/interlock/modules/{digest}").status_code == 409
+    refused = server.http.post("/interlock/modules", content=b"no wasm", headers={"Content-Type": "application/wasm"})
+    assert refused.status_code == 422 and "WebAssembly" in refused.text
+    assert retry_entry(server)["module"] == digest
+    server.interlock("policy", "rollback")

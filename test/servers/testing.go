@@ -14,6 +14,12 @@ func Run(t testing.TB, o Options) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	EndWith(t, s)
+	return s
+}
+
+// EndWith ends a server with the test; see [Run]. Any goroutine may call it.
+func EndWith(t testing.TB, s *Server) {
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("end of the log of %s:\n%s", s.Kind, s.LogTail(3000))
@@ -22,7 +28,6 @@ func Run(t testing.TB, o Options) *Server {
 			t.Errorf("interlock did not stop cleanly: %v", err)
 		}
 	})
-	return s
 }
 
 // Postgres returns the SQLAlchemy URL of a new database that is dropped when t

@@ -3,6 +3,7 @@ package twin
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"os"
 	"sync"
 	"testing"
@@ -48,38 +49,41 @@ func newPair(t *testing.T, postgres bool) *pair {
 	if postgres {
 		p.workers = 8
 	}
-	both(func() { p.ref = newSide(t, servers.Reference, postgres) }, func() { p.ours = newSide(t, kind, postgres) })
+	var urls [2]string // "" is SQLite
+	if postgres {
+		urls = [2]string{servers.Postgres(t), servers.Postgres(t)}
+	}
+	var errs [2]error
+	var starting sync.WaitGroup
+	starting.Go(func() { p.ref, errs[0] = newSide(t, servers.Reference, urls[0]) })
+	starting.Go(func() { p.ours, errs[1] = newSide(t, kind, urls[1]) })
+	starting.Wait()
+	if err := errors.Join(errs[:]...); err != nil {
+		t.Fatal(err)
+	}
 	return p
 }
 
-// both runs two functions at the same time. They must not end the test from
-// inside: newSide reports by t.Error and an empty side.
-func both(a, b func()) {
-	var wg sync.WaitGroup
-	wg.Go(a)
-	wg.Go(b)
-	wg.Wait()
-}
-
-func newSide(t *testing.T, kind servers.Kind, postgres bool) side {
-	o := servers.Options{Kind: kind, Quiet: true}
-	if postgres {
-		o.DatabaseURL = servers.Postgres(t)
+// newSide starts a server that ends with the test.
+func newSide(t *testing.T, kind servers.Kind, databaseURL string) (side, error) {
+	s, err := servers.Start(t.Context(), servers.Options{Kind: kind, Quiet: true, DatabaseURL: databaseURL})
+	if err != nil {
+		return side{}, err
 	}
-	s := servers.Run(t, o)
+	servers.EndWith(t, s)
 	db, err := s.OpenDatabase()
 	if err != nil {
-		t.Fatal(err)
+		return side{}, err
 	}
 	t.Cleanup(func() { db.Close() })
 	c := side{server: s, client: rest.New(s.URL, 20), db: db}
 	c.made = window{name: "setup", from: time.Now()}
 	var flow struct{ ID string }
 	if err := c.client.Post(t.Context(), "/flows/", map[string]any{"name": "twin"}, &flow); err != nil {
-		t.Fatal(err)
+		return side{}, err
 	}
 	c.flow, c.made.to = flow.ID, time.Now()
-	return c
+	return c, nil
 }
 
 // each calls fn for 0..n-1 from the pair's workers.
