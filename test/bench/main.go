@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/interlock-run/interlock/store/storetest/pgtest"
@@ -22,7 +23,7 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "setups to measure, of sqlite1,sqlite8,postgres8,start; all if empty")
 	flag.BoolVar(&o.alone, "alone", false, "leave the reference out")
 	flag.Parse()
-	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	err := o.run(ctx)
 	pgtest.Stop()
