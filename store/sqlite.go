@@ -21,7 +21,7 @@ var pragmas = []string{
 	"busy_timeout(5000)",
 	"synchronous(FULL)",
 	"foreign_keys(ON)",
-	"cache_size(-32000)", // 32 MB
+	"cache_size(-8000)", // 8 MB a connection; the rest of the file is in the page cache of the system
 	"temp_store(MEMORY)",
 	// A transition dirties some thirty pages of indexes, and the next one many of
 	// the same: a longer log writes each of them back less often.
