@@ -8,8 +8,8 @@ import (
 
 // The bookkeeping keeps a run's columns true to its states. It is the host's,
 // not a policy's: it applies to every state that is written, forced or not, and
-// no module can leave it out. Each step is the global transform of that name in
-// rules.md 4, and they run in its order: later ones read what earlier ones set.
+// no module can leave it out. Each step is the reference's global transform of that
+// name, and they run in its order: later ones read what earlier ones set.
 
 // bookkeepFlowRun applies the bookkeeping of a transition from initial (nil for
 // none) to final, changing run and final's own details and timestamp. oldAPI is

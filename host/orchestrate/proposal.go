@@ -17,8 +17,8 @@ type Proposal struct {
 
 	// For callers inside the host only:
 
-	// Policy names the policy that decides; "" is the one that rules.md has for
-	// the run, Force and the state.
+	// Policy names the policy that decides; "" is the one that
+	// the run's type, Force and a deferred state call for.
 	Policy string
 	// StateID is the id of the state if it is accepted, so that a service can
 	// repeat its proposal; nil is a new one.

@@ -59,8 +59,8 @@ type Commit struct {
 	ExpectUpdated prefect.Time
 
 	// State is the state to write, nil for none. Its data, if it is not null and
-	// not an object of type "unpersisted", becomes an artifact as rules.md 1.4
-	// has it; the store takes the artifact keys out of an object.
+	// not an object of type "unpersisted", becomes an artifact
+	// that the state refers to; the store takes the artifact keys out of an object.
 	State *prefect.State
 
 	Effects  []Effect          // applied in order, in the same transaction
