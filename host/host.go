@@ -11,8 +11,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/interlock-run/interlock/host/api"
 	"github.com/interlock-run/interlock/host/event"
 	"github.com/interlock-run/interlock/host/orchestrate"
@@ -87,7 +85,7 @@ func New(ctx context.Context, c Config, logger *slog.Logger) (_ *Server, err err
 // wire puts the rooms together.
 func (s *Server) wire(ctx context.Context, db *store.DB) error {
 	s.hub = event.New(event.Config{Store: db, Logger: s.logger, Now: now, Auth: s.config.AuthString, NoRelay: !s.config.Services})
-	conductor := &orchestrate.Orchestrator{Store: db, Policies: orchestrate.NoPolicies{}, Now: now, NewID: newID, Notify: s.hub.Notify}
+	conductor := &orchestrate.Orchestrator{Store: db, Policies: orchestrate.NoPolicies{}, Now: now, NewID: prefect.NewID, Notify: s.hub.Notify}
 	var registry api.Registry
 	if s.config.Policies {
 		policies, err := s.openPolicies(ctx, db)
@@ -160,7 +158,7 @@ func builtinSettings() map[string]json.RawMessage {
 func (s *Server) handler(db *store.DB, conductor *orchestrate.Orchestrator, registry api.Registry) http.Handler {
 	return api.New(api.Config{
 		Store: db, Orchestrator: conductor, Registry: registry, Events: events{s.hub},
-		Logger: s.logger, Now: now, NewID: newID, PublishLogs: s.hub.PublishLogs, Check: policy.CheckJSON,
+		Logger: s.logger, Now: now, NewID: prefect.NewID, PublishLogs: s.hub.PublishLogs, Check: policy.CheckJSON,
 		AuthString: s.config.AuthString, CSRF: s.config.CSRFProtection, CSRFExpiration: s.config.CSRFExpiration,
 		DefaultLimit: s.config.DefaultLimit, MaxParams: s.config.MaxParameters, Version: s.config.Version,
 		Settings:  s.config.shown(),
@@ -230,13 +228,3 @@ func (s *Server) close(ctx context.Context) error {
 }
 
 func now() prefect.Time { return prefect.NewTime(time.Now()) }
-
-// newID returns a time-ordered UUID, a random one should the source of
-// randomness fail.
-func newID() uuid.UUID {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return uuid.New()
-	}
-	return id
-}

@@ -127,7 +127,7 @@ func insertArtifact(ctx context.Context, tx *tx, a *artifact) error {
 		description = coalesce(excluded.description, artifact_collection.description),
 		flow_run_id = coalesce(excluded.flow_run_id, artifact_collection.flow_run_id),
 		task_run_id = coalesce(excluded.task_run_id, artifact_collection.task_run_id)`,
-		tx.d.args(newID(), now, now, a.key, a.id, a.kind, a.data, a.description, a.flowRunID, a.taskRunID)...)
+		tx.d.args(prefect.NewID(), now, now, a.key, a.id, a.kind, a.data, a.description, a.flowRunID, a.taskRunID)...)
 	return err
 }
 

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"encoding/json"
+
+	"github.com/interlock-run/interlock/host/prefect"
 )
 
 // ReadConfiguration returns the value that is stored under key. Errors: NotFound.
@@ -25,7 +27,7 @@ func (db *DB) WriteConfiguration(ctx context.Context, key string, value json.Raw
 		now := tx.now()
 		_, err := tx.ExecContext(ctx, `INSERT INTO configuration (id, created, updated, key, value) VALUES (?, ?, ?, ?, ?)
 			ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated = excluded.updated`,
-			tx.d.args(newID(), now, now, key, object(value))...)
+			tx.d.args(prefect.NewID(), now, now, key, object(value))...)
 		return err
 	})
 }

@@ -12,7 +12,7 @@ func (db *DB) CreateOrUpdateCSRFToken(ctx context.Context, client, token string,
 		now := tx.now()
 		_, err := tx.ExecContext(ctx, `INSERT INTO csrf_token (id, created, updated, client, token, expiration) VALUES (?, ?, ?, ?, ?, ?)
 			ON CONFLICT (client) DO UPDATE SET token = excluded.token, expiration = excluded.expiration, updated = excluded.updated`,
-			tx.d.args(newID(), now, now, client, token, expiration)...)
+			tx.d.args(prefect.NewID(), now, now, client, token, expiration)...)
 		return err
 	})
 }

@@ -54,6 +54,6 @@ func writeCache(ctx context.Context, tx *tx, c *orchestrate.Commit, payload json
 	}
 	now := tx.now()
 	_, err := tx.ExecContext(ctx, insertInto("task_run_state_cache", "id, created, updated, cache_key, cache_expiration, task_run_state_id"),
-		tx.d.args(newID(), now, now, p.CacheKey, p.CacheExpiration, c.State.ID)...)
+		tx.d.args(prefect.NewID(), now, now, p.CacheKey, p.CacheExpiration, c.State.ID)...)
 	return true, err
 }

@@ -59,7 +59,7 @@ func insertEventResources(ctx context.Context, tx *tx, e *prefect.Event, now pre
 			return err
 		}
 		// The column holds JSON that is not null, also without any label.
-		args = append(args, tx.d.args(newID(), now, now, e.Occurred, r.ID(), role, object(rest), e.ID)...)
+		args = append(args, tx.d.args(prefect.NewID(), now, now, e.Occurred, r.ID(), role, object(rest), e.ID)...)
 		return nil
 	}
 	if err := add(e.Resource, ""); err != nil {

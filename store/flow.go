@@ -29,7 +29,7 @@ func (db *DB) CreateFlow(ctx context.Context, f *prefect.Flow) (created bool, er
 		return false, err
 	}
 	if f.ID == uuid.Nil {
-		f.ID = newID()
+		f.ID = prefect.NewID()
 	}
 	err = db.write(ctx, func(tx *tx) error {
 		now := tx.now()

@@ -20,7 +20,7 @@ func scanInput(row scanner) (*prefect.FlowRunInput, error) {
 // Conflict for a key that the run has, or a run that does not exist.
 func (db *DB) CreateFlowRunInput(ctx context.Context, in *prefect.FlowRunInput) error {
 	if in.ID == uuid.Nil {
-		in.ID = newID()
+		in.ID = prefect.NewID()
 	}
 	return db.write(ctx, func(tx *tx) error {
 		in.Created = tx.now()

@@ -29,7 +29,7 @@ func scanLog(row scanner) (*prefect.Log, error) {
 func (db *DB) CreateLogs(ctx context.Context, logs []*prefect.Log) error {
 	for _, l := range logs {
 		if l.ID == uuid.Nil {
-			l.ID = newID()
+			l.ID = prefect.NewID()
 		}
 		l.Name, l.Message = withoutNUL(l.Name), withoutNUL(l.Message)
 	}

@@ -81,16 +81,6 @@ func deleteOne(ctx context.Context, tx *tx, table string, id uuid.UUID) error {
 	return err
 }
 
-// newID returns an id for a row of our own. Ids grow with time, so that rows which
-// are written together lie together in the index of ids.
-func newID() uuid.UUID {
-	id, err := uuid.NewV7()
-	if err != nil { // no random bytes for it
-		return uuid.New()
-	}
-	return id
-}
-
 // columnList is the columns of a SELECT. In SQLite each has a plus sign, which
 // does nothing but hide its declared type: the driver would look that up for each
 // value, and parse times in its own, slower way.

@@ -164,7 +164,7 @@ func artifactFor(c *orchestrate.Commit, run committed, nested bool) (*artifact, 
 	if err != nil || a == nil {
 		return nil, err
 	}
-	a.id = newID()
+	a.id = prefect.NewID()
 	a.flowRunID, a.taskRunID = run.flowRun, run.taskRun
 	if nested {
 		a.key, a.kind, a.description = nil, nil, nil

@@ -76,7 +76,7 @@ func (c *Config) setDefaults() {
 		c.Now = func() prefect.Time { return prefect.NewTime(time.Now()) }
 	}
 	if c.NewID == nil {
-		c.NewID = newID
+		c.NewID = prefect.NewID
 	}
 	if c.CSRFExpiration == 0 {
 		c.CSRFExpiration = time.Hour
@@ -93,15 +93,6 @@ func (c *Config) setDefaults() {
 	if c.Timeout == 0 {
 		c.Timeout = time.Minute
 	}
-}
-
-// newID returns a time-ordered UUID, a random one should the clock fail.
-func newID() uuid.UUID {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return uuid.New()
-	}
-	return id
 }
 
 // server serves the operations; its methods are the handlers.

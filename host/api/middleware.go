@@ -88,7 +88,7 @@ type requestIDs struct {
 }
 
 func newRequestIDs() *requestIDs {
-	return &requestIDs{prefix: newID().String()[24:] + "-"}
+	return &requestIDs{prefix: prefect.NewID().String()[24:] + "-"}
 }
 
 func (n *requestIDs) next() string {

@@ -9,9 +9,6 @@ type Optional[T any] struct {
 	Value T
 }
 
-// Some returns a set Optional.
-func Some[T any](v T) Optional[T] { return Optional[T]{Set: true, Value: v} }
-
 // UnmarshalJSON marks the field as sent and decodes its value.
 func (o *Optional[T]) UnmarshalJSON(b []byte) error {
 	o.Set = true

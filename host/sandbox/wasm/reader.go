@@ -20,14 +20,6 @@ func NewReader(b []byte, start, end int) *Reader { return &Reader{b: b, pos: sta
 // Pos is the offset of the next byte.
 func (r *Reader) Pos() int { return r.pos }
 
-// Err is the first failure.
-func (r *Reader) Err() error {
-	if r.err == nil {
-		return nil
-	}
-	return r.err
-}
-
 func (r *Reader) left() int { return r.end - r.pos }
 
 func (r *Reader) more() bool { return r.err == nil && r.pos < r.end }

@@ -42,7 +42,6 @@ type Builder struct {
 	data     [][]byte
 	start    []byte
 	extra    []byte // raw sections for the end
-	count    bool   // write a data count section
 }
 
 // Type adds a function type and returns its index; equal types are one.
@@ -77,14 +76,6 @@ func (m *Builder) Func(params, results, locals Types, body ...[]byte) uint32 {
 		code = append(code, 1, t)
 	}
 	code = join(code, join(body...), []byte{0x0b})
-	m.codes = append(m.codes, vector(code))
-	return m.imported + uint32(len(m.funcs)-1)
-}
-
-// RawFunc adds a function of type index typ with the bytes of its code entry
-// after the size: locals, instructions and end.
-func (m *Builder) RawFunc(typ uint32, code []byte) uint32 {
-	m.funcs = append(m.funcs, Uint(uint64(typ)))
 	m.codes = append(m.codes, vector(code))
 	return m.imported + uint32(len(m.funcs)-1)
 }
@@ -132,12 +123,6 @@ func (m *Builder) Data(offset int32, bytes []byte) {
 	m.data = append(m.data, join([]byte{0}, I32Const(offset), []byte{0x0b}, vector(bytes)))
 }
 
-// PassiveData adds a passive data segment and, with it, a data count section.
-func (m *Builder) PassiveData(bytes []byte) {
-	m.data = append(m.data, join([]byte{1}, vector(bytes)))
-	m.count = true
-}
-
 // Start names the start function.
 func (m *Builder) Start(f uint32) { m.start = Uint(uint64(f)) }
 
@@ -165,9 +150,6 @@ func (m *Builder) Bytes() []byte {
 		out = append(out, Section(8, m.start)...)
 	}
 	add(9, m.elements)
-	if m.count {
-		out = append(out, Section(12, Uint(uint64(len(m.data))))...)
-	}
 	add(10, m.codes)
 	add(11, m.data)
 	return append(out, m.extra...)
