@@ -11,6 +11,8 @@ import (
 const runTimesColumns = `state_id, state_type, state_name, state_timestamp, run_count, expected_start_time,
 	next_scheduled_start_time, start_time, end_time, total_run_time`
 
+var runTimesColumnList = splitColumns(runTimesColumns)
+
 func runTimesInto(r *prefect.RunTimes) []any {
 	return []any{into(&r.StateID), &r.StateType, &r.StateName, into(&r.StateTimestamp), &r.RunCount, into(&r.ExpectedStartTime),
 		into(&r.NextScheduledStartTime), into(&r.StartTime), into(&r.EndTime), into((*seconds)(&r.TotalRunTime))}
@@ -19,6 +21,24 @@ func runTimesInto(r *prefect.RunTimes) []any {
 func runTimesArgs(r *prefect.RunTimes) []any {
 	return []any{r.StateID, r.StateType, r.StateName, r.StateTimestamp, r.RunCount, r.ExpectedStartTime,
 		r.NextScheduledStartTime, r.StartTime, r.EndTime, seconds(r.TotalRunTime)}
+}
+
+// changes tells which of runTimesColumns a write changes.
+type changes struct {
+	d    *dialect
+	was  *prefect.RunTimes // nil: any may be changed
+	args []any             // of was, as they are bound
+}
+
+// differs reports whether the column in that place is not value already.
+func (c *changes) differs(place int, value any) bool {
+	if c.was == nil {
+		return true
+	}
+	if c.args == nil {
+		c.args = c.d.args(runTimesArgs(c.was)...)
+	}
+	return c.args[place] != c.d.arg(value)
 }
 
 // flowRunPolicy reads empirical_policy of a flow run with the defaults of the

@@ -44,6 +44,9 @@ func openSQLite(ctx context.Context, a address, opts Options) (*DB, error) {
 		}
 		return nil, err
 	}
+	if err := prepareDriver(); err != nil {
+		return fail(err)
+	}
 	writers, err := sql.Open("sqlite", sqliteDSN(a.path, false))
 	if err != nil {
 		return fail(err)
@@ -68,6 +71,16 @@ func openSQLite(ctx context.Context, a address, opts Options) (*DB, error) {
 	db.writers = writers
 	db.closers = append(db.closers, db.writer, cache, db.readers, writers, closerFunc(unlock))
 	return db, nil
+}
+
+// prepareDriver sets what the driver has for the whole process: commits sync a
+// file's data without its time stamps, which is as durable, and the log is written
+// in one piece.
+func prepareDriver() error {
+	if _, err := sqlite.Fdatasync(true); err != nil && !errors.Is(err, sqlite.ErrFdatasyncUnavailable) {
+		return err
+	}
+	return registerWALVFS()
 }
 
 // tryWriting finds out whether the file is a database that can be written, and
@@ -113,6 +126,8 @@ func sqliteDSN(path string, readOnly bool) string {
 	q := url.Values{"_pragma": pragmas}
 	if readOnly {
 		q["_pragma"] = append(append([]string{}, pragmas...), "query_only(ON)")
+	} else {
+		q.Set("vfs", walVFS)
 	}
 	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
 }

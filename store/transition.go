@@ -54,6 +54,7 @@ type committed struct {
 	runTables
 	id      uuid.UUID
 	times   *prefect.RunTimes
+	was     *prefect.RunTimes // what the row has of times; nil if nobody knows
 	created *prefect.Time
 	updated *prefect.Time
 	flowRun *uuid.UUID // of the artifact of its data
@@ -62,10 +63,10 @@ type committed struct {
 
 func runOf(c *orchestrate.Commit) committed {
 	if r := c.TaskRun; r != nil {
-		return committed{tablesOf(prefect.TaskRunType), r.ID, &r.RunTimes, &r.Created, &r.Updated, r.FlowRunID, &r.ID}
+		return committed{tablesOf(prefect.TaskRunType), r.ID, &r.RunTimes, c.Was, &r.Created, &r.Updated, r.FlowRunID, &r.ID}
 	}
 	r := c.FlowRun
-	return committed{tablesOf(prefect.FlowRunType), r.ID, &r.RunTimes, &r.Created, &r.Updated, &r.ID, nil}
+	return committed{tablesOf(prefect.FlowRunType), r.ID, &r.RunTimes, c.Was, &r.Created, &r.Updated, &r.ID, nil}
 }
 
 // lockRuns locks the rows of a commit with nested ones in the order of their ids,
@@ -100,6 +101,9 @@ func lockRuns(ctx context.Context, tx *tx, c *orchestrate.Commit) error {
 func commitOne(ctx context.Context, tx *tx, c *orchestrate.Commit, nested bool) error {
 	run := runOf(c)
 	if c.Create {
+		inserted := *run.times
+		inserted.StateID = nil
+		run.was = &inserted
 		existing, err := insertRun(ctx, tx, c)
 		if c.Existing = existing; err != nil || existing != nil {
 			return err
@@ -248,6 +252,9 @@ func checkRun(ctx context.Context, tx *tx, c *orchestrate.Commit, run committed)
 // the rules saw it.
 func updateRun(ctx context.Context, tx *tx, c *orchestrate.Commit, run committed, now prefect.Time) error {
 	updated := later(now, c.ExpectUpdated)
+	if c.Create {
+		updated = *run.updated
+	}
 	run.times.StateID = &c.State.ID
 	update, err := updateOf(tx.d, c, run, updated)
 	if err != nil {
@@ -267,19 +274,34 @@ func updateRun(ctx context.Context, tx *tx, c *orchestrate.Commit, run committed
 	return nil
 }
 
+// updateOf is the UPDATE of the run of c. It sets no column to what it is
+// already: both databases would write the indexes of such a column again.
 func updateOf(d *dialect, c *orchestrate.Commit, run committed, updated prefect.Time) (statement, error) {
-	args := append([]any{updated}, runTimesArgs(run.times)...)
-	set := "updated, " + runTimesColumns
-	if r := c.FlowRun; r != nil {
+	var set []string
+	var args []any
+	assign := func(column string, value any) {
+		set = append(set, column+" = ?")
+		args = append(args, value)
+	}
+	if !c.Create {
+		assign("updated", updated)
+	}
+	was := changes{d: d, was: run.was}
+	for i, value := range runTimesArgs(run.times) {
+		if was.differs(i, value) {
+			assign(runTimesColumnList[i], value)
+		}
+	}
+	switch r := c.FlowRun; {
+	case c.Create:
+	case r != nil:
 		policy, err := marshal(r.Policy)
 		if err != nil {
 			return statement{}, err
 		}
-		set += ", empirical_policy"
-		args = append(args, policy)
-	} else {
-		set += ", flow_run_run_count"
-		args = append(args, c.TaskRun.FlowRunRunCount)
+		assign("empirical_policy", policy)
+	default:
+		assign("flow_run_run_count", c.TaskRun.FlowRunRunCount)
 	}
 	where := " WHERE id = ?"
 	args = append(args, run.id)
@@ -293,7 +315,7 @@ func updateOf(d *dialect, c *orchestrate.Commit, run committed, updated prefect.
 			args = append(args, c.ExpectStateID)
 		}
 	}
-	return statement{"UPDATE " + run.run + " SET " + assign(set) + where, d.args(args...)}, nil
+	return statement{"UPDATE " + run.run + " SET " + strings.Join(set, ", ") + where, d.args(args...)}, nil
 }
 
 // insertRun inserts the run of c without its state, which refers to the run in

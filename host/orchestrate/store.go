@@ -57,6 +57,9 @@ type Commit struct {
 	// run is inserted with or without a State.
 	ExpectStateID *uuid.UUID
 	ExpectUpdated prefect.Time
+	// Was are the run's columns as they were read: what did not change need not be
+	// written. nil writes them all.
+	Was *prefect.RunTimes
 
 	// State is the state to write, nil for none. Its data, if it is not null and
 	// not an object of type "unpersisted", becomes an artifact

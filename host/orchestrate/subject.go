@@ -52,6 +52,13 @@ func (s subject) updated() prefect.Time {
 	return s.task.Updated
 }
 
+func (s subject) times() *prefect.RunTimes {
+	if s.flow != nil {
+		return &s.flow.RunTimes
+	}
+	return &s.task.RunTimes
+}
+
 // copied returns a run that can be changed while s stays as it is.
 func (s subject) copied() subject {
 	if s.flow != nil {

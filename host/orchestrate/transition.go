@@ -74,6 +74,9 @@ func (o *Orchestrator) decide(ctx context.Context, store Store, run subject, q r
 	if t.Initial != nil {
 		c.ExpectStateID = &t.Initial.ID
 	}
+	if !q.create {
+		c.Was = run.times()
+	}
 	if outcome.State != nil {
 		c.FlowRun, c.TaskRun, c.State = written.flow, written.task, outcome.State
 		if err := o.follow(ctx, store, c, t, outcome); err != nil {

@@ -1,0 +1,195 @@
+package store
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"unsafe"
+
+	"modernc.org/libc"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// A transaction leaves some thirty pages in SQLite's write-ahead log, and SQLite
+// writes each of them with two system calls: its header, its content. They follow
+// one another, so a VFS that is the system's in all else gathers them and writes
+// them with one call, before the sync that makes the transaction durable. Other
+// connections look at a page of the log only when the index of the log names it,
+// which is after that sync (synchronous=FULL).
+//
+// SQLite's own calls go through C function pointers, hence the conversions here.
+
+// walVFS is the name of the VFS for the connection that writes.
+const walVFS = "interlock-wal"
+
+const (
+	// walGathered bounds what is gathered before it is written, in bytes.
+	walGathered = 1 << 20
+	// walPiece bounds one write, in bytes. SQLite's VFS for Unix looks at no more
+	// than the low 17 bits of a length.
+	walPiece = 1<<17 - 1
+)
+
+// registerWALVFS makes walVFS known to SQLite, once in a process.
+var registerWALVFS = sync.OnceValue(func() error {
+	tls := libc.NewTLS()
+	defer tls.Close()
+	plain := sqlite3.Xsqlite3_vfs_find(tls, 0)
+	if plain == 0 {
+		return fmt.Errorf("SQLite has no VFS")
+	}
+	var err error
+	own := newCopy(tls, plain, func(v *sqlite3.Tsqlite3_vfs) {
+		v.FpNext, v.FpAppData = 0, plain
+		v.FxOpen = functionPointer(walOpen)
+		v.FzName, err = libc.CString(walVFS)
+	})
+	if err != nil {
+		return err
+	}
+	if code := sqlite3.Xsqlite3_vfs_register(tls, own, 0); code != sqlite3.SQLITE_OK {
+		return fmt.Errorf("SQLite refused the VFS: error %d", code)
+	}
+	return nil
+})
+
+// walFiles are the open logs by the address of their sqlite3_file.
+var walFiles sync.Map // uintptr → *walFile
+
+// walMethods are the changed copies of a VFS's method tables by their address.
+var walMethods sync.Map // uintptr → uintptr
+
+// walFile is a log that is open for writing. SQLite calls the methods of one
+// from one thread at a time.
+type walFile struct {
+	plain sqlite3.Tsqlite3_io_methods
+	start int64 // where gathered belongs
+	data  []byte
+}
+
+// walOpen opens a file as the system's VFS does, and a log with methods of ours.
+func walOpen(tls *libc.TLS, vfs, name, file uintptr, flags int32, outFlags uintptr) int32 {
+	plain := at[sqlite3.Tsqlite3_vfs](vfs).FpAppData
+	open := function[func(*libc.TLS, uintptr, uintptr, uintptr, int32, uintptr) int32](at[sqlite3.Tsqlite3_vfs](plain).FxOpen)
+	code := open(tls, plain, name, file, flags, outFlags)
+	if code != sqlite3.SQLITE_OK || flags&sqlite3.SQLITE_OPEN_WAL == 0 {
+		return code
+	}
+	f := at[sqlite3.Tsqlite3_file](file)
+	walFiles.Store(file, &walFile{plain: *at[sqlite3.Tsqlite3_io_methods](f.FpMethods)})
+	changed, known := walMethods.Load(f.FpMethods)
+	if !known {
+		changed, _ = walMethods.LoadOrStore(f.FpMethods, newCopy(tls, f.FpMethods, func(m *sqlite3.Tsqlite3_io_methods) {
+			m.FxClose, m.FxRead, m.FxWrite = functionPointer(walClose), functionPointer(walRead), functionPointer(walWrite)
+			m.FxTruncate, m.FxSync, m.FxFileSize = functionPointer(walTruncate), functionPointer(walSync), functionPointer(walFileSize)
+		}))
+	}
+	f.FpMethods, _ = changed.(uintptr)
+	return code
+}
+
+func walOf(file uintptr) *walFile {
+	f, _ := walFiles.Load(file)
+	w, _ := f.(*walFile)
+	return w
+}
+
+// flush writes what was gathered. After an error it is gone: SQLite gives the
+// transaction up.
+func (w *walFile) flush(tls *libc.TLS, file uintptr) int32 {
+	write := function[func(*libc.TLS, uintptr, uintptr, int32, int64) int32](w.plain.FxWrite)
+	at := w.start
+	for piece := range slices.Chunk(w.data, walPiece) {
+		code := write(tls, file, uintptr(unsafe.Pointer(unsafe.SliceData(piece))), int32(len(piece)), at)
+		if code != sqlite3.SQLITE_OK {
+			w.data = w.data[:0]
+			return code
+		}
+		at += int64(len(piece))
+	}
+	w.data = w.data[:0]
+	return sqlite3.SQLITE_OK
+}
+
+func walWrite(tls *libc.TLS, file, data uintptr, n int32, offset int64) int32 {
+	w := walOf(file)
+	if len(w.data) > 0 && (offset != w.start+int64(len(w.data)) || len(w.data)+int(n) > walGathered) {
+		if code := w.flush(tls, file); code != sqlite3.SQLITE_OK {
+			return code
+		}
+	}
+	if len(w.data) == 0 {
+		w.start = offset
+	}
+	w.data = append(w.data, libc.GoBytes(data, int(n))...)
+	return sqlite3.SQLITE_OK
+}
+
+func walRead(tls *libc.TLS, file, data uintptr, n int32, offset int64) int32 {
+	w := walOf(file)
+	if code := w.flush(tls, file); code != sqlite3.SQLITE_OK {
+		return code
+	}
+	return function[func(*libc.TLS, uintptr, uintptr, int32, int64) int32](w.plain.FxRead)(tls, file, data, n, offset)
+}
+
+func walSync(tls *libc.TLS, file uintptr, flags int32) int32 {
+	w := walOf(file)
+	if code := w.flush(tls, file); code != sqlite3.SQLITE_OK {
+		return code
+	}
+	return function[func(*libc.TLS, uintptr, int32) int32](w.plain.FxSync)(tls, file, flags)
+}
+
+func walTruncate(tls *libc.TLS, file uintptr, size int64) int32 {
+	w := walOf(file)
+	if code := w.flush(tls, file); code != sqlite3.SQLITE_OK {
+		return code
+	}
+	return function[func(*libc.TLS, uintptr, int64) int32](w.plain.FxTruncate)(tls, file, size)
+}
+
+func walFileSize(tls *libc.TLS, file, size uintptr) int32 {
+	w := walOf(file)
+	if code := w.flush(tls, file); code != sqlite3.SQLITE_OK {
+		return code
+	}
+	return function[func(*libc.TLS, uintptr, uintptr) int32](w.plain.FxFileSize)(tls, file, size)
+}
+
+func walClose(tls *libc.TLS, file uintptr) int32 {
+	w := walOf(file)
+	walFiles.Delete(file)
+	flushed := w.flush(tls, file)
+	if code := function[func(*libc.TLS, uintptr) int32](w.plain.FxClose)(tls, file); code != sqlite3.SQLITE_OK {
+		return code
+	}
+	return flushed
+}
+
+// at is the C structure at an address.
+func at[T any](address uintptr) *T {
+	var size T
+	return (*T)(unsafe.Pointer(unsafe.SliceData(libc.GoBytes(address, int(unsafe.Sizeof(size))))))
+}
+
+// newCopy returns the address of a changed copy of a C structure; it is never
+// freed.
+func newCopy[T any](tls *libc.TLS, of uintptr, change func(*T)) uintptr {
+	var size T
+	address := libc.Xmalloc(tls, libc.Tsize_t(unsafe.Sizeof(size)))
+	own := at[T](address)
+	*own = *at[T](of)
+	change(own)
+	return address
+}
+
+// function is the Go function behind a C function pointer.
+func function[F any](pointer uintptr) F {
+	return *(*F)(unsafe.Pointer(&struct{ uintptr }{pointer}))
+}
+
+// functionPointer is the C function pointer of a top-level Go function.
+func functionPointer(f any) uintptr {
+	return (*[2]uintptr)(unsafe.Pointer(&f))[1]
+}
