@@ -314,6 +314,10 @@ func updateOf(d *dialect, c *orchestrate.Commit, run committed, updated prefect.
 			where += " = ?"
 			args = append(args, c.ExpectStateID)
 		}
+		if c.Unanswered != nil {
+			where += " AND NOT EXISTS (SELECT 1 FROM interlock_policy_decision WHERE run_id = ? AND transition_id = ? AND written)"
+			args = append(args, run.id, c.Unanswered)
+		}
 	}
 	return statement{"UPDATE " + run.run + " SET " + strings.Join(set, ", ") + where, d.args(args...)}, nil
 }

@@ -25,6 +25,7 @@ type memory struct {
 	existing  *uuid.UUID // what a Create finds
 	lose      int
 	exclusive int
+	reads     int // of runs
 }
 
 func newMemory() *memory {
@@ -34,6 +35,7 @@ func newMemory() *memory {
 func (m *memory) ReadFlowRun(_ context.Context, id uuid.UUID) (*prefect.FlowRun, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.reads++
 	if r := m.flows[id]; r != nil {
 		run := *r
 		run.State = r.State.Copy()
@@ -75,6 +77,14 @@ func (m *memory) Commit(_ context.Context, c *Commit) error {
 	if c.State != nil && m.lose > 0 {
 		m.lose--
 		return ErrLostRace
+	}
+	if r := c.FlowRun; r != nil && c.State != nil && !c.Create && m.flows[r.ID] != nil && !m.flows[r.ID].Updated.Equal(c.ExpectUpdated.Time) {
+		return ErrLostRace
+	}
+	for _, d := range m.decisions {
+		if c.Unanswered != nil && d.TransitionID != nil && *d.TransitionID == *c.Unanswered && d.StateID != nil {
+			return ErrLostRace
+		}
 	}
 	if c.Create && m.existing != nil {
 		c.Existing = m.existing

@@ -20,6 +20,8 @@ type Orchestrator struct {
 	Now      func() prefect.Time
 	NewID    func() uuid.UUID // time-ordered, version 7
 	Notify   func()           // called after a commit with outbox items; nil if nobody waits for them
+
+	recent recent
 }
 
 // SetFlowRunState decides a proposal for a flow run and writes what was decided.
@@ -39,6 +41,9 @@ func (o *Orchestrator) set(ctx context.Context, kind prefect.RunType, id uuid.UU
 	if p.State == nil || !p.State.Type.Valid() {
 		return nil, prefect.Errorf(prefect.Invalid, "a proposal needs a state with a known type")
 	}
+	if result := o.setRecent(ctx, kind, id, p); result != nil {
+		return result, nil
+	}
 	var result *prefect.OrchestrationResult
 	err := o.settle(ctx, kind, id, func(store Store, try int) (*Commit, error) {
 		run, err := readSubject(ctx, store, kind, id)
@@ -56,6 +61,34 @@ func (o *Orchestrator) set(ctx context.Context, kind prefect.RunType, id uuid.UU
 		return nil, err
 	}
 	return result, nil
+}
+
+// setRecent is a try at a transition of a run that is remembered. It returns nil
+// for whatever the database has to be read for: a run that moved on, a proposal
+// that was answered before, one that is turned down, any error.
+func (o *Orchestrator) setRecent(ctx context.Context, kind prefect.RunType, id uuid.UUID, p Proposal) *prefect.OrchestrationResult {
+	run, found := o.recent.recall(kind, id)
+	if !found || p.StateID != nil || p.ExpectStateID != nil {
+		return nil
+	}
+	c, result, err := o.decide(ctx, o.Store, run, request{Proposal: p, try: 1})
+	if err != nil || c.State == nil {
+		return nil
+	}
+	c.Unanswered = p.State.Details.TransitionID
+	if err := o.Store.Commit(ctx, c); err != nil {
+		return nil
+	}
+	o.committed(c)
+	return result
+}
+
+// committed is called after a commit.
+func (o *Orchestrator) committed(c *Commit) {
+	o.recent.remember(c)
+	if o.Notify != nil && c.Existing == nil && promises(c) {
+		o.Notify()
+	}
 }
 
 // CreateFlowRun inserts run with its first state, PENDING unless p has another,
@@ -162,8 +195,8 @@ func (o *Orchestrator) settle(ctx context.Context, kind prefect.RunType, id uuid
 	if errors.Is(err, ErrLostRace) {
 		return prefect.Errorf(prefect.Unavailable, "too many changes of the run at the same time: %w", err)
 	}
-	if err == nil && o.Notify != nil && done != nil && done.Existing == nil && promises(done) {
-		o.Notify()
+	if err == nil && done != nil {
+		o.committed(done)
 	}
 	return err
 }

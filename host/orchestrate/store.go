@@ -61,6 +61,10 @@ type Commit struct {
 	// written. nil writes them all.
 	Was *prefect.RunTimes
 
+	// Unanswered is the transition id that no decision which wrote a state of this
+	// run may have answered yet, else the race is lost; nil makes no such condition.
+	Unanswered *uuid.UUID
+
 	// State is the state to write, nil for none. Its data, if it is not null and
 	// not an object of type "unpersisted", becomes an artifact
 	// that the state refers to; the store takes the artifact keys out of an object.

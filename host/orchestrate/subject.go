@@ -59,6 +59,22 @@ func (s subject) times() *prefect.RunTimes {
 	return &s.task.RunTimes
 }
 
+// bytes is the size of what the run carries of its user's JSON.
+func (s subject) bytes() int {
+	if r := s.flow; r != nil {
+		return len(r.Parameters) + len(r.Context) + len(r.Labels) + len(r.JobVariables)
+	}
+	return len(s.task.TaskInputs) + len(s.task.Labels)
+}
+
+func (s subject) setState(state *prefect.State) {
+	if s.flow != nil {
+		s.flow.State = state
+	} else {
+		s.task.State = state
+	}
+}
+
 // copied returns a run that can be changed while s stays as it is.
 func (s subject) copied() subject {
 	if s.flow != nil {
@@ -82,9 +98,8 @@ func (s subject) patch(patches []RunPatch) {
 func (s subject) bookkeep(initial, final *prefect.State, oldAPI bool) {
 	if s.flow != nil {
 		bookkeepFlowRun(s.flow, initial, final, oldAPI)
-		s.flow.State = final
-		return
+	} else {
+		bookkeepTaskRun(s.task, initial, final)
 	}
-	bookkeepTaskRun(s.task, initial, final)
-	s.task.State = final
+	s.setState(final)
 }

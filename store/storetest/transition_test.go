@@ -3,6 +3,7 @@ package storetest_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 
@@ -13,6 +14,30 @@ import (
 	"github.com/interlock-run/interlock/store"
 	"github.com/interlock-run/interlock/store/storetest"
 )
+
+func TestACommitWritesWhatChanged(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		run := newFlowRun(t, db, prefect.FlowRun{Name: "r"}, newState(prefect.Scheduled, at(0)))
+		for i, s := range []*prefect.State{newState(prefect.Running, at(1)), newState(prefect.Failed, at(2)), newState(prefect.Scheduled, at(3))} {
+			next := *run
+			enter(&next.RunTimes, s)
+			next.NextScheduledStartTime, next.StartTime, next.EndTime = nil, ptr(at(1)), nil
+			next.TotalRunTime += 1.5
+			switch s.Type {
+			case prefect.Running:
+				next.RunCount++
+			case prefect.Failed:
+				next.EndTime = ptr(at(2))
+			default:
+				next.NextScheduledStartTime = ptr(at(9))
+			}
+			c := &orchestrate.Commit{FlowRun: &next, State: s, ExpectStateID: run.StateID, ExpectUpdated: run.Updated, Was: &run.RunTimes, Unanswered: ptr(uuid.New())}
+			check(t, db.Commit(ctx, c))
+			run = must(db.ReadFlowRun(ctx, run.ID))(t)
+			wantJSON(t, fmt.Sprintf("the times after step %d", i), run.RunTimes, next.RunTimes)
+		}
+	})
+}
 
 func TestCommit(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
@@ -65,6 +90,11 @@ func TestCommit(t *testing.T) {
 		}
 		if err := transition(db, run, s); !errors.Is(err, orchestrate.ErrLostRace) {
 			t.Errorf("the same commit again: got %v, want ErrLostRace", err)
+		}
+		answered := *got
+		c = &orchestrate.Commit{FlowRun: &answered, State: again, ExpectStateID: got.StateID, ExpectUpdated: got.Updated, Unanswered: s.Details.TransitionID}
+		if err := db.Commit(ctx, c); !errors.Is(err, orchestrate.ErrLostRace) {
+			t.Errorf("a commit for a transition id that was answered: got %v, want ErrLostRace", err)
 		}
 		if states := must(db.ReadFlowRunStates(ctx, run.ID))(t); len(states) != 2 {
 			t.Errorf("the run has %d states, want 2", len(states))
