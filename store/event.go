@@ -19,8 +19,8 @@ func (db *DB) WriteEvents(ctx context.Context, events []*prefect.Event) error {
 		return nil
 	}
 	return db.write(ctx, func(tx *tx) error {
-		for _, e := range events {
-			if err := insertEvent(ctx, tx, e); err != nil {
+		for part := range parts(events) {
+			if err := insertEvents(ctx, tx, part); err != nil {
 				return err
 			}
 		}
@@ -28,51 +28,72 @@ func (db *DB) WriteEvents(ctx context.Context, events []*prefect.Event) error {
 	})
 }
 
-func insertEvent(ctx context.Context, tx *tx, e *prefect.Event) error {
-	resource, err := marshal(e.Resource)
-	if err != nil {
-		return err
-	}
-	related := json.RawMessage("[]")
-	if len(e.Related) > 0 {
-		if related, err = marshal(e.Related); err != nil {
-			return err
-		}
-	}
+func insertEvents(ctx context.Context, tx *tx, events []*prefect.Event) error {
 	now := tx.now()
-	n, err := affected(tx.ExecContext(ctx, insertInto("events",
-		"id, created, updated, occurred, event, resource_id, resource, related_resource_ids, related, payload, received, recorded, follows")+
-		" ON CONFLICT (id) DO NOTHING",
-		tx.d.args(e.ID, now, now, e.Occurred, e.Event, e.Resource.ID(), resource, e.RelatedIDs(), related, object(e.Payload),
-			e.Received, now, e.Follows)...))
-	if err != nil || n == 0 {
-		return wrapf(err, "insert event")
-	}
-	return insertEventResources(ctx, tx, e, now)
-}
-
-func insertEventResources(ctx context.Context, tx *tx, e *prefect.Event, now prefect.Time) error {
-	args := make([]any, 0, 8*(1+len(e.Related)))
-	add := func(r prefect.Resource, role string) error {
-		rest, err := marshal(r.Without(prefect.LabelID, prefect.LabelRole))
+	args := make([]any, 0, 13*len(events))
+	for _, e := range events {
+		resource, err := marshal(e.Resource)
 		if err != nil {
 			return err
 		}
-		// The column holds JSON that is not null, also without any label.
-		args = append(args, tx.d.args(prefect.NewID(), now, now, e.Occurred, r.ID(), role, object(rest), e.ID)...)
-		return nil
+		related := json.RawMessage("[]")
+		if len(e.Related) > 0 {
+			if related, err = marshal(e.Related); err != nil {
+				return err
+			}
+		}
+		args = append(args, tx.d.args(e.ID, now, now, e.Occurred, e.Event, e.Resource.ID(), resource, e.RelatedIDs(), related, object(e.Payload),
+			e.Received, now, e.Follows)...)
 	}
-	if err := add(e.Resource, ""); err != nil {
-		return err
+	ids, err := all(ctx, tx, scanID, "INSERT INTO events (id, created, updated, occurred, event, resource_id, resource, related_resource_ids, related, payload, received, recorded, follows) VALUES "+
+		rowsOf(len(events), "("+placeholders(13)+")")+" ON CONFLICT (id) DO NOTHING RETURNING id", args...)
+	if err != nil {
+		return wrapf(err, "insert events")
 	}
-	for _, r := range e.Related {
-		if err := add(r, r.Role()); err != nil {
-			return err
+	inserted := make(map[uuid.UUID]bool, len(ids))
+	for _, id := range ids {
+		inserted[id] = true
+	}
+	return insertEventResources(ctx, tx, events, inserted, now)
+}
+
+// eventResource is a row of event_resources.
+type eventResource struct {
+	event *prefect.Event
+	prefect.Resource
+	role string
+}
+
+// insertEventResources stores the resources of those events that were inserted,
+// each event's once though it may stand in the list twice.
+func insertEventResources(ctx context.Context, tx *tx, events []*prefect.Event, inserted map[uuid.UUID]bool, now prefect.Time) error {
+	var rows []eventResource
+	for _, e := range events {
+		if !inserted[e.ID] {
+			continue
+		}
+		delete(inserted, e.ID)
+		rows = append(rows, eventResource{e, e.Resource, ""})
+		for _, r := range e.Related {
+			rows = append(rows, eventResource{e, r, r.Role()})
 		}
 	}
-	_, err := tx.ExecContext(ctx, "INSERT INTO event_resources (id, created, updated, occurred, resource_id, resource_role, resource, event_id) VALUES "+
-		rowsOf(1+len(e.Related), "(?, ?, ?, ?, ?, ?, ?, ?)"), args...)
-	return wrapf(err, "insert resources of event")
+	for part := range parts(rows) {
+		args := make([]any, 0, 8*len(part))
+		for _, r := range part {
+			rest, err := marshal(r.Without(prefect.LabelID, prefect.LabelRole))
+			if err != nil {
+				return err
+			}
+			// The column holds JSON that is not null, also without any label.
+			args = append(args, tx.d.args(prefect.NewID(), now, now, r.event.Occurred, r.ID(), r.role, object(rest), r.event.ID)...)
+		}
+		if _, err := tx.ExecContext(ctx, "INSERT INTO event_resources (id, created, updated, occurred, resource_id, resource_role, resource, event_id) VALUES "+
+			rowsOf(len(part), "("+placeholders(8)+")"), args...); err != nil {
+			return wrapf(err, "insert resources of events")
+		}
+	}
+	return nil
 }
 
 func scanEvent(row scanner) (*prefect.Event, error) {

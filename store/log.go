@@ -10,12 +10,7 @@ import (
 	"github.com/interlock-run/interlock/store/query"
 )
 
-const (
-	logColumns = "log.id, log.created, log.updated, log.name, log.level, log.message, log.timestamp, log.flow_run_id, log.task_run_id"
-	// logChunk bounds the rows of one statement; their values stay far below what
-	// either database takes.
-	logChunk = 200
-)
+const logColumns = "log.id, log.created, log.updated, log.name, log.level, log.message, log.timestamp, log.flow_run_id, log.task_run_id"
 
 func scanLog(row scanner) (*prefect.Log, error) {
 	l := &prefect.Log{}
@@ -35,8 +30,8 @@ func (db *DB) CreateLogs(ctx context.Context, logs []*prefect.Log) error {
 	}
 	return db.write(ctx, func(tx *tx) error {
 		now := tx.now()
-		for start := 0; start < len(logs); start += logChunk {
-			if err := insertLogs(ctx, tx, now, logs[start:min(start+logChunk, len(logs))]); err != nil {
+		for part := range parts(logs) {
+			if err := insertLogs(ctx, tx, now, part); err != nil {
 				return err
 			}
 		}
@@ -55,11 +50,6 @@ func insertLogs(ctx context.Context, tx *tx, now prefect.Time, logs []*prefect.L
 	_, err := tx.ExecContext(ctx, "INSERT INTO log (id, created, updated, name, level, message, timestamp, flow_run_id, task_run_id) VALUES "+
 		rowsOf(len(logs), "(?, ?, ?, ?, ?, ?, ?, ?, ?)"), args...)
 	return err
-}
-
-// rowsOf repeats the placeholders of a row, with commas between.
-func rowsOf(n int, row string) string {
-	return strings.TrimSuffix(strings.Repeat(row+", ", n), ", ")
 }
 
 func withoutNUL(s string) string {

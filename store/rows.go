@@ -44,6 +44,11 @@ func all[T any](ctx context.Context, q querier, scan func(scanner) (T, error), q
 	return list, rows.Err()
 }
 
+func scanID(row scanner) (id uuid.UUID, err error) {
+	err = row.Scan(into(&id))
+	return id, err
+}
+
 // named makes errNoRow a NotFound that names the noun by its table, and its key.
 func named(err error, table string, key any) error {
 	if !errors.Is(err, errNoRow) {
