@@ -24,10 +24,11 @@ var (
 	flowRunUpdate = "UPDATE flow_run SET " + assign("updated, "+flowRunOwn+", empirical_policy") + " WHERE id = ?"
 )
 
-const flowRunJoins = `
-	LEFT JOIN flow_run_state s ON s.id = flow_run.state_id` + stateArtifact + `
+func flowRunJoins(d *dialect) string {
+	return d.currentState(tablesOf(prefect.FlowRunType)) + `
 	LEFT JOIN work_queue q ON q.id = flow_run.work_queue_id
 	LEFT JOIN work_pool p ON p.id = q.work_pool_id`
+}
 
 // qualify puts the table before each of a list of columns.
 func qualify(table, columns string) string {
@@ -113,7 +114,7 @@ func (db *DB) ReadFlowRun(ctx context.Context, id uuid.UUID) (r *prefect.FlowRun
 }
 
 func readFlowRun(ctx context.Context, q querier, d *dialect, id uuid.UUID, lock string) (*prefect.FlowRun, error) {
-	return one(scanFlowRun, q.QueryRowContext(ctx, "SELECT "+d.columns(flowRunColumns)+" FROM flow_run"+flowRunJoins+" WHERE flow_run.id = ?"+lock, d.arg(id)))
+	return one(scanFlowRun, q.QueryRowContext(ctx, "SELECT "+d.columns(flowRunColumns)+" FROM flow_run"+flowRunJoins(d)+" WHERE flow_run.id = ?"+lock, d.arg(id)))
 }
 
 // UpdateFlowRun calls fn with the stored run and stores what fn left, but for the
@@ -162,7 +163,7 @@ func (db *DB) FilterFlowRuns(ctx context.Context, f prefect.Filters, p prefect.P
 		return nil, err
 	}
 	err = db.read(ctx, func(q querier) error {
-		list, err = all(ctx, q, scanFlowRun, "SELECT "+db.d.columns(flowRunColumns)+" FROM "+from+flowRunJoins+order, args...)
+		list, err = all(ctx, q, scanFlowRun, "SELECT "+db.d.columns(flowRunColumns)+" FROM "+from+flowRunJoins(db.d)+order, args...)
 		return err
 	})
 	return list, err

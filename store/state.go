@@ -29,6 +29,17 @@ const stateColumns = "s.id, s.type, s.name, s.timestamp, s.message, s.state_deta
 
 const stateArtifact = " LEFT JOIN artifact a ON a.id = s.result_artifact_id"
 
+// currentState joins a run's current state, with its data, as s and a. Postgres
+// has to look both up for each run of a page: left to itself it reads the whole
+// table of states once it has no fresh statistics.
+func (d *dialect) currentState(t runTables) string {
+	if d.postgres {
+		return " LEFT JOIN LATERAL (SELECT * FROM " + t.state + " WHERE id = " + t.run + ".state_id OFFSET 0) s ON true" +
+			" LEFT JOIN LATERAL (SELECT data FROM artifact WHERE id = s.result_artifact_id OFFSET 0) a ON true"
+	}
+	return " LEFT JOIN " + t.state + " s ON s.id = " + t.run + ".state_id" + stateArtifact
+}
+
 // stateRow receives stateColumns, which are all null for a run without a state.
 type stateRow struct {
 	id               *uuid.UUID

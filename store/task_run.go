@@ -21,7 +21,7 @@ var (
 	taskRunUpdate  = "UPDATE task_run SET " + assign("updated, "+taskRunOwn) + " WHERE id = ?"
 )
 
-const taskRunJoins = " LEFT JOIN task_run_state s ON s.id = task_run.state_id" + stateArtifact
+func taskRunJoins(d *dialect) string { return d.currentState(tablesOf(prefect.TaskRunType)) }
 
 func scanTaskRun(row scanner) (*prefect.TaskRun, error) {
 	r := &prefect.TaskRun{}
@@ -62,7 +62,7 @@ func (db *DB) ReadTaskRun(ctx context.Context, id uuid.UUID) (r *prefect.TaskRun
 }
 
 func readTaskRun(ctx context.Context, q querier, d *dialect, id uuid.UUID, lock string) (*prefect.TaskRun, error) {
-	return one(scanTaskRun, q.QueryRowContext(ctx, "SELECT "+d.columns(taskRunColumns)+" FROM task_run"+taskRunJoins+" WHERE task_run.id = ?"+lock, d.arg(id)))
+	return one(scanTaskRun, q.QueryRowContext(ctx, "SELECT "+d.columns(taskRunColumns)+" FROM task_run"+taskRunJoins(d)+" WHERE task_run.id = ?"+lock, d.arg(id)))
 }
 
 // UpdateTaskRun is UpdateFlowRun for a task run. Errors: NotFound, Conflict,
@@ -111,7 +111,7 @@ func (db *DB) FilterTaskRuns(ctx context.Context, f prefect.Filters, p prefect.P
 		return nil, err
 	}
 	err = db.read(ctx, func(q querier) error {
-		list, err = all(ctx, q, scanTaskRun, "SELECT "+db.d.columns(taskRunColumns)+" FROM "+from+taskRunJoins+order, args...)
+		list, err = all(ctx, q, scanTaskRun, "SELECT "+db.d.columns(taskRunColumns)+" FROM "+from+taskRunJoins(db.d)+order, args...)
 		return err
 	})
 	return list, err
