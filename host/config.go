@@ -28,6 +28,15 @@ type Config struct {
 	DefaultLimit   int           // rows of a filtered read that names no limit, and the most it may name
 	MaxParameters  int           // bytes of a flow run's parameters as JSON; 0 is no limit
 
+	// About slots. A deployment's slot is held for DeploymentLease, or the
+	// deployment's own grace period, from when it is taken; after that the run's
+	// process has to keep it. A run that finds no slot comes back after
+	// DeploymentSlotWait, a task that finds none for its tags after about
+	// TagSlotWait or as long as slots are usually held, whatever is less.
+	DeploymentLease    time.Duration
+	DeploymentSlotWait time.Duration
+	TagSlotWait        time.Duration
+
 	LogLevel slog.Level
 	Services bool // run the periodic services in this process
 	Policies bool // false decides every proposal by the bookkeeping alone: for measuring what policies cost
@@ -44,15 +53,18 @@ func DefaultConfig() Config {
 		home = "."
 	}
 	return Config{
-		Host:           "127.0.0.1",
-		Port:           4200,
-		Home:           filepath.Join(home, ".interlock"),
-		CSRFExpiration: time.Hour,
-		DefaultLimit:   200,
-		MaxParameters:  512 << 10,
-		LogLevel:       slog.LevelInfo,
-		Services:       true,
-		Policies:       true,
+		Host:               "127.0.0.1",
+		Port:               4200,
+		Home:               filepath.Join(home, ".interlock"),
+		CSRFExpiration:     time.Hour,
+		DefaultLimit:       200,
+		MaxParameters:      512 << 10,
+		DeploymentLease:    300 * time.Second,
+		DeploymentSlotWait: 30 * time.Second,
+		TagSlotWait:        10 * time.Second,
+		LogLevel:           slog.LevelInfo,
+		Services:           true,
+		Policies:           true,
 	}
 }
 
@@ -79,6 +91,10 @@ type setting struct {
 	set   func(c *Config, value string) error
 }
 
+// maxSlotWait is the longest wait for a slot that can be asked for, in seconds: a
+// day.
+const maxSlotWait = 24 * 3600
+
 func settings() []setting {
 	return []setting{
 		{[]string{"PREFECT_SERVER_API_HOST"}, "address to listen on", text(func(c *Config) *string { return &c.Host })},
@@ -89,6 +105,9 @@ func settings() []setting {
 		{[]string{"PREFECT_SERVER_API_CSRF_TOKEN_EXPIRATION", "PREFECT_SERVER_CSRF_TOKEN_EXPIRATION"}, "life of such a token, in seconds or as 1h30m", duration(func(c *Config) *time.Duration { return &c.CSRFExpiration })},
 		{[]string{"PREFECT_SERVER_API_DEFAULT_LIMIT", "PREFECT_API_DEFAULT_LIMIT"}, "most rows of a filtered read", number(func(c *Config) *int { return &c.DefaultLimit }, 1, 1_000_000)},
 		{[]string{"PREFECT_SERVER_API_MAX_PARAMETER_SIZE"}, "most bytes of a run's parameters, 0 for no limit", number(func(c *Config) *int { return &c.MaxParameters }, 0, 1<<30)},
+		{[]string{"PREFECT_SERVER_CONCURRENCY_INITIAL_DEPLOYMENT_LEASE_DURATION"}, "seconds for which a deployment's slot is held at first, 30 to 3600", seconds(func(c *Config) *time.Duration { return &c.DeploymentLease }, 30, 3600)},
+		{[]string{"PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS", "PREFECT_DEPLOYMENT_CONCURRENCY_SLOT_WAIT_SECONDS"}, "seconds after which a flow run without a slot of its deployment tries again", seconds(func(c *Config) *time.Duration { return &c.DeploymentSlotWait }, 0, maxSlotWait)},
+		{[]string{"PREFECT_SERVER_TASKS_TAG_CONCURRENCY_SLOT_WAIT_SECONDS", "PREFECT_TASK_RUN_TAG_CONCURRENCY_SLOT_WAIT_SECONDS"}, "most seconds after which a task run without a slot for its tags tries again", seconds(func(c *Config) *time.Duration { return &c.TagSlotWait }, 0, maxSlotWait)},
 		{[]string{"PREFECT_SERVER_LOGGING_LEVEL", "PREFECT_LOGGING_SERVER_LEVEL"}, "DEBUG, INFO, WARNING or ERROR", level},
 		{[]string{"INTERLOCK_HOME"}, "directory of the default database and the compilation cache", text(func(c *Config) *string { return &c.Home })},
 		{[]string{"INTERLOCK_SERVICES"}, "run the periodic services in this process", boolean(func(c *Config) *bool { return &c.Services })},
@@ -175,6 +194,18 @@ func duration(field func(*Config) *time.Duration) func(*Config, string) error {
 			return fmt.Errorf("wants a number of seconds or a duration such as 1h30m")
 		}
 		*field(c) = d
+		return nil
+	}
+}
+
+// seconds reads a number of seconds, fractions included.
+func seconds(field func(*Config) *time.Duration, low, high float64) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		n, err := strconv.ParseFloat(v, 64)
+		if err != nil || !(n >= low && n <= high) {
+			return fmt.Errorf("wants a number of seconds from %v to %v", low, high)
+		}
+		*field(c) = time.Duration(n * float64(time.Second))
 		return nil
 	}
 }

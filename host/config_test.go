@@ -14,17 +14,20 @@ func lookupIn(m map[string]string) func(string) (string, bool) {
 func TestFromEnvironment(t *testing.T) {
 	c := DefaultConfig()
 	err := c.FromEnvironment(lookupIn(map[string]string{
-		"PREFECT_SERVER_API_HOST":                   "0.0.0.0",
-		"PREFECT_SERVER_API_PORT":                   "4300",
-		"PREFECT_API_DATABASE_CONNECTION_URL":       "postgresql+asyncpg://u:p@h/d",
-		"PREFECT_SERVER_API_AUTH_STRING":            "admin:secret",
-		"PREFECT_SERVER_CSRF_PROTECTION_ENABLED":    "True",
-		"PREFECT_SERVER_API_CSRF_TOKEN_EXPIRATION":  "90",
-		"PREFECT_SERVER_LOGGING_LEVEL":              "warning",
-		"PREFECT_SERVER_API_DEFAULT_LIMIT":          "",
-		"INTERLOCK_SERVICES":                        "off",
-		"INTERLOCK_HOME":                            "/data",
-		"PREFECT_SERVER_API_CSRF_PROTECTION_ENABLD": "misspelt names are ignored",
+		"PREFECT_SERVER_API_HOST":                                      "0.0.0.0",
+		"PREFECT_SERVER_API_PORT":                                      "4300",
+		"PREFECT_API_DATABASE_CONNECTION_URL":                          "postgresql+asyncpg://u:p@h/d",
+		"PREFECT_SERVER_API_AUTH_STRING":                               "admin:secret",
+		"PREFECT_SERVER_CSRF_PROTECTION_ENABLED":                       "True",
+		"PREFECT_SERVER_API_CSRF_TOKEN_EXPIRATION":                     "90",
+		"PREFECT_SERVER_LOGGING_LEVEL":                                 "warning",
+		"PREFECT_SERVER_API_DEFAULT_LIMIT":                             "",
+		"INTERLOCK_SERVICES":                                           "off",
+		"PREFECT_SERVER_CONCURRENCY_INITIAL_DEPLOYMENT_LEASE_DURATION": "60.5",
+		"PREFECT_DEPLOYMENT_CONCURRENCY_SLOT_WAIT_SECONDS":             "0",
+		"PREFECT_SERVER_TASKS_TAG_CONCURRENCY_SLOT_WAIT_SECONDS":       "2",
+		"INTERLOCK_HOME":                                               "/data",
+		"PREFECT_SERVER_API_CSRF_PROTECTION_ENABLD":                    "misspelt names are ignored",
 	}))
 	if err != nil {
 		t.Fatal(err)
@@ -33,6 +36,7 @@ func TestFromEnvironment(t *testing.T) {
 	want.Host, want.Port = "0.0.0.0", 4300
 	want.DatabaseURL, want.AuthString = "postgresql+asyncpg://u:p@h/d", "admin:secret"
 	want.CSRFProtection, want.CSRFExpiration = true, 90*time.Second
+	want.DeploymentLease, want.DeploymentSlotWait, want.TagSlotWait = 60500*time.Millisecond, 0, 2*time.Second
 	want.LogLevel, want.Services, want.Home = slog.LevelWarn, false, "/data"
 	if c != want {
 		t.Errorf("got  %+v\nwant %+v", c, want)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/interlock-run/interlock/host/api"
@@ -122,7 +123,7 @@ func (s *Server) openPolicies(ctx context.Context, db *store.DB) (*policy.Regist
 	}
 	registry, err := policy.Open(ctx, policy.Config{
 		Store: db, Modules: policy.Sandbox(runtime), Builtin: wasm,
-		Defaults: defaultPolicies(), Settings: builtinSettings(),
+		Defaults: defaultPolicies(), Settings: builtinSettings(&s.config),
 		Now: now, Logger: s.logger,
 	})
 	if err != nil {
@@ -139,7 +140,11 @@ func defaultPolicies() []prefect.PolicyVersion {
 	for _, p := range builtin.Policies() {
 		v := prefect.PolicyVersion{Name: p.Name, Entries: []prefect.PolicyEntry{}}
 		for _, e := range p.Entries {
-			v.Entries = append(v.Entries, prefect.PolicyEntry{Name: e.Name, Module: prefect.BuiltinModule, Rule: e.Name, OnError: prefect.Fallback})
+			entry := prefect.PolicyEntry{Name: e.Name, Module: prefect.BuiltinModule, Rule: e.Name, OnError: prefect.Fallback}
+			if e.Host {
+				entry.Module, entry.OnError = prefect.HostModule, prefect.Open
+			}
+			v.Entries = append(v.Entries, entry)
 		}
 		all = append(all, v)
 	}
@@ -149,10 +154,28 @@ func defaultPolicies() []prefect.PolicyVersion {
 // maxCacheKeyLength is the reference's default, in characters.
 const maxCacheKeyLength = 2000
 
-func builtinSettings() map[string]json.RawMessage {
-	return map[string]json.RawMessage{
-		"CacheInsertion": fmt.Appendf(nil, `{"%s":%d}`, builtin.SettingMaxCacheKeyLength, maxCacheKeyLength),
+// builtinSettings are the configs that the built-in rules take from the server's
+// settings.
+func builtinSettings(c *Config) map[string]json.RawMessage {
+	values := map[string]float64{
+		builtin.SettingMaxCacheKeyLength:              maxCacheKeyLength,
+		builtin.SettingTagConcurrencySlotWaitSeconds:  c.TagSlotWait.Seconds(),
+		builtin.SettingConcurrencySlotWaitSeconds:     c.DeploymentSlotWait.Seconds(),
+		builtin.SettingInitialDeploymentLeaseDuration: c.DeploymentLease.Seconds(),
 	}
+	configs := map[string]json.RawMessage{}
+	for _, p := range builtin.Policies() {
+		for _, e := range p.Entries {
+			var members []string
+			for _, name := range e.Settings {
+				members = append(members, fmt.Sprintf("%q:%v", name, values[name]))
+			}
+			if len(members) > 0 {
+				configs[e.Name] = json.RawMessage("{" + strings.Join(members, ",") + "}")
+			}
+		}
+	}
+	return configs
 }
 
 func (s *Server) handler(db *store.DB, conductor *orchestrate.Orchestrator, registry api.Registry) http.Handler {

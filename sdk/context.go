@@ -171,12 +171,13 @@ func (c *Context) TransitionID() string {
 func (c *Context) ClientVersion() Version {
 	client := c.root.Get("transition").Get("client")
 	pre, _ := client.Get("prerelease").Bool()
-	return Version{release: client.Get("release"), prerelease: pre}
+	return Version{text: client.Get("version"), release: client.Get("release"), prerelease: pre}
 }
 
 // APIVersion returns the version of the API that the client speaks.
 func (c *Context) APIVersion() Version {
-	return Version{release: c.root.Get("transition").Get("client").Get("api_release")}
+	client := c.root.Get("transition").Get("client")
+	return Version{text: client.Get("api_version"), release: client.Get("api_release")}
 }
 
 // Fact returns a fact by the name under which the rule declares it; null when
@@ -234,12 +235,16 @@ func (c Config) Bool(key string, fallback bool) bool {
 
 // Version is a version of a client or of the API.
 type Version struct {
+	text       value.Value
 	release    value.Value
 	prerelease bool
 }
 
 // Known reports whether the client told a version that can be read.
 func (v Version) Known() bool { return v.release.Kind() == value.Array }
+
+// Is reports whether the client told this very version.
+func (v Version) Is(text string) bool { return v.Known() && v.text.Is(text) }
 
 // AtLeast compares with a release, as Python orders versions: 3.4.11rc1 is less
 // than 3.4.11. A version that is not known is not at least any.

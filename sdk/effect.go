@@ -24,14 +24,7 @@ func (e Effect) raw(key, text string) Effect {
 }
 
 func (e Effect) list(key string, all []string) Effect {
-	e = e.raw(key, "[")
-	for i, s := range all {
-		if i > 0 {
-			e.text = append(e.text, ',')
-		}
-		e.text = value.AppendString(e.text, s)
-	}
-	return Effect{append(e.text, ']')}
+	return Effect{appendTexts(append(value.AppendString(append(e.text, ','), key), ':'), all)}
 }
 
 // Always has a [RenewLease] done even if nothing is written.
@@ -59,6 +52,12 @@ func ReleaseSlots(limitIDs ...string) Effect {
 		return effect(abi.EffectReleaseSlots).raw("limit_ids", "null")
 	}
 	return effect(abi.EffectReleaseSlots).list("limit_ids", limitIDs)
+}
+
+// ReleaseLease gives back what the run holds under a lease. One that is gone, or
+// another run's, is left as it is.
+func ReleaseLease(leaseID string) Effect {
+	return effect(abi.EffectReleaseSlots).string("lease_id", leaseID)
 }
 
 // RenewLease moves a lease's end to ttlSeconds from now.

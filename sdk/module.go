@@ -16,6 +16,10 @@ type Rule struct {
 	To          StateType // the types as the client proposed them
 	Kind        Kind
 	Phase       Phase
+	// Needs are what has to be there for the rule to have anything to say: names of
+	// the contract's list (abi.NeedDeployment, ...). Where one is missing the rule
+	// is not asked and costs nothing.
+	Needs []string
 	// Facts are what the rule needs to know besides the run: names of the
 	// contract's list (abi.FactAttempts, "recent_outcomes:3600", ...). Each costs
 	// the host a read.
@@ -78,18 +82,25 @@ func (r *Rule) appendManifest(b []byte) []byte {
 	b = appendStateTypes(append(b, `,"to":`...), r.proposedTypes())
 	b = value.AppendString(append(b, `,"kind":`...), r.Kind.String())
 	b = value.AppendString(append(b, `,"phase":`...), r.Phase.String())
-	b = append(b, `,"facts":[`...)
-	for i, fact := range r.Facts {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = value.AppendString(b, fact)
+	if len(r.Needs) > 0 {
+		b = appendTexts(append(b, `,"needs":`...), r.Needs)
 	}
-	b = append(b, ']')
+	b = appendTexts(append(b, `,"facts":`...), r.Facts)
 	if r.ConfigSchema != "" {
 		b = append(append(b, `,"config_schema":`...), r.ConfigSchema...)
 	}
 	return append(b, '}')
+}
+
+func appendTexts(b []byte, list []string) []byte {
+	b = append(b, '[')
+	for i, s := range list {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = value.AppendString(b, s)
+	}
+	return append(b, ']')
 }
 
 // proposedTypes is To without no state, which nobody proposes.

@@ -41,6 +41,9 @@ func (e exclusive) ReadTaskRun(ctx context.Context, id uuid.UUID) (*prefect.Task
 }
 
 func (e exclusive) Facts(ctx context.Context, keys orchestrate.FactKeys) (orchestrate.Facts, error) {
+	if err := lockFacts(ctx, e.tx, keys); err != nil {
+		return nil, err
+	}
 	return readFacts(ctx, e.tx, e.tx.d, keys)
 }
 

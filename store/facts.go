@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -76,6 +75,8 @@ func (r *factReader) read(ctx context.Context, name string) (any, error) {
 		return keyed(r.keys.DeploymentID, func(id uuid.UUID) (any, error) { return r.deployment(ctx, id) })
 	case "work_queue":
 		return keyed(r.keys.WorkQueueID, func(id uuid.UUID) (any, error) { return r.workQueue(ctx, id) })
+	case "run_slots":
+		return r.runSlots(ctx)
 	case "tag_limits":
 		return r.tagLimits(ctx)
 	case "cached_state":
@@ -191,75 +192,6 @@ func (r *factReader) parentTaskRun(ctx context.Context, id uuid.UUID) (any, erro
 		fact["state"] = map[string]any{"type": *stateType, "name": stateName}
 	}
 	return fact, nil
-}
-
-// limit is a row of concurrency_limit_v2 as facts have it.
-type limit struct {
-	ID     uuid.UUID `json:"id"`
-	Tag    string    `json:"tag,omitempty"`
-	Limit  int       `json:"limit"`
-	Active bool      `json:"active"`
-	Used   int       `json:"used"`
-	Mine   int       `json:"mine"` // slots have no holder in this version
-	// Average is there for tag limits only.
-	Average *float64 `json:"avg_slot_occupancy_seconds,omitempty"`
-}
-
-// used is how many slots of a limit are taken, less those that have decayed.
-func (r *factReader) used() string {
-	least, floor := r.d.pick("max", "greatest"), r.d.pick("CAST(%s AS integer)", "floor(%s)")
-	gone := fmt.Sprintf(floor, "l.slot_decay_per_second * "+r.d.secondsBetween("?", "l.updated"))
-	return fmt.Sprintf("CAST(%s(0, l.active_slots - %s) AS integer)", least, gone)
-}
-
-func (r *factReader) deployment(ctx context.Context, id uuid.UUID) (any, error) {
-	var limitID *uuid.UUID
-	var size, used *int
-	var active *bool
-	var options json.RawMessage
-	err := r.q.QueryRowContext(ctx, `SELECT d.concurrency_options, l.id, l."limit", l.active, `+r.used()+` FROM deployment d
-		LEFT JOIN concurrency_limit_v2 l ON l.id = d.concurrency_limit_id WHERE d.id = ?`, r.d.args(r.keys.Now, id)...).
-		Scan(into(&options), into(&limitID), &size, &active, &used)
-	if err != nil {
-		return nil, err
-	}
-	o := struct {
-		CollisionStrategy  string `json:"collision_strategy"`
-		GracePeriodSeconds *int   `json:"grace_period_seconds"`
-	}{CollisionStrategy: "ENQUEUE"}
-	if len(options) > 0 {
-		if err := json.Unmarshal(options, &o); err != nil {
-			return nil, err
-		}
-	}
-	fact := map[string]any{"id": id, "found": true, "limit": nil,
-		"collision_strategy": o.CollisionStrategy, "grace_period_seconds": o.GracePeriodSeconds}
-	if limitID != nil {
-		fact["limit"] = limit{ID: *limitID, Limit: *size, Active: *active, Used: *used}
-	}
-	return fact, nil
-}
-
-func (r *factReader) tagLimits(ctx context.Context) (any, error) {
-	if len(r.keys.Tags) == 0 {
-		return []limit{}, nil
-	}
-	names := make([]string, len(r.keys.Tags))
-	for i, tag := range r.keys.Tags {
-		names[i] = "tag:" + tag
-	}
-	slices.Sort(names)
-	names = slices.Compact(names)
-	args := []any{r.d.arg(r.keys.Now)}
-	for _, n := range names {
-		args = append(args, n)
-	}
-	return all(ctx, r.q, func(row scanner) (l limit, err error) {
-		err = row.Scan(into(&l.ID), &l.Tag, &l.Limit, &l.Active, &l.Used, &l.Average)
-		l.Tag = strings.TrimPrefix(l.Tag, "tag:")
-		return l, err
-	}, `SELECT l.id, l.name, l."limit", l.active, `+r.used()+`, l.avg_slot_occupancy_seconds FROM concurrency_limit_v2 l
-		WHERE l.name IN (`+placeholders(len(names))+") ORDER BY l.name", args...)
 }
 
 func (r *factReader) workQueue(ctx context.Context, id uuid.UUID) (any, error) {

@@ -87,10 +87,14 @@ func (db *DB) UpdateFlow(ctx context.Context, id uuid.UUID, fn func(*prefect.Flo
 }
 
 // DeleteFlow deletes a flow and, by the schema's cascades, its runs with their
-// states, task runs and inputs, and its deployments. Errors: NotFound.
+// states, task runs and inputs, and its deployments; slots that the runs hold are
+// given back. Errors: NotFound.
 func (db *DB) DeleteFlow(ctx context.Context, id uuid.UUID) error {
 	err := db.write(ctx, func(tx *tx) error {
 		if err := deleteDecisions(ctx, tx, "SELECT id FROM flow_run WHERE flow_id = ?", id); err != nil {
+			return err
+		}
+		if err := releaseRuns(ctx, tx, "SELECT id FROM flow_run WHERE flow_id = ?", id); err != nil {
 			return err
 		}
 		return deleteOne(ctx, tx, "flow", id)

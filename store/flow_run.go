@@ -140,10 +140,14 @@ func (db *DB) UpdateFlowRun(ctx context.Context, id uuid.UUID, fn func(*prefect.
 }
 
 // DeleteFlowRun deletes a run with its states, task runs, inputs and decision
-// records, and the logs of the run. Errors: NotFound.
+// records, and the logs of the run; slots that they hold are given back. Errors:
+// NotFound.
 func (db *DB) DeleteFlowRun(ctx context.Context, id uuid.UUID) error {
 	err := db.write(ctx, func(tx *tx) error {
 		if err := deleteDecisions(ctx, tx, "SELECT id FROM flow_run WHERE id = ?", id); err != nil {
+			return err
+		}
+		if err := releaseRuns(ctx, tx, "SELECT id FROM flow_run WHERE id = ?", id); err != nil {
 			return err
 		}
 		if err := deleteOne(ctx, tx, "flow_run", id); err != nil {

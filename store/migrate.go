@@ -94,14 +94,15 @@ func unknownRevision(a address, found string, d *dialect) error {
 	return prefect.Errorf(prefect.UnknownRevision, "%s is at schema revision %s and this interlock needs %s; nothing was written. 'prefect server database upgrade' of Prefect 3.8.8 brings an older database there", a.shown, found, d.revision())
 }
 
-// prepareInterlock makes our tables where they are missing.
+// prepareInterlock makes our tables where they are missing and brings older ones
+// to this version.
 func (t *tx) prepareInterlock(ctx context.Context) error {
 	tables, err := t.tables(ctx)
 	if err != nil {
 		return err
 	}
 	if tables["interlock_meta"] {
-		if err := t.checkVersion(ctx); err != nil {
+		if err := t.upgradeInterlock(ctx); err != nil {
 			return err
 		}
 	}
@@ -112,15 +113,32 @@ func (t *tx) prepareInterlock(ctx context.Context) error {
 	return err
 }
 
-func (t *tx) checkVersion(ctx context.Context) error {
-	var version string
-	if err := t.QueryRowContext(ctx, "SELECT value FROM interlock_meta WHERE key = 'version'").Scan(&version); err != nil {
+// upgradeInterlock takes the steps from the version of our tables to this
+// binary's. A newer version, or one without a way from it, is refused.
+func (t *tx) upgradeInterlock(ctx context.Context) error {
+	var found string
+	if err := t.QueryRowContext(ctx, "SELECT value FROM interlock_meta WHERE key = 'version'").Scan(&found); err != nil {
 		return err
 	}
-	if version != strconv.Itoa(schema.Version) {
-		return prefect.Errorf(prefect.UnknownRevision, "interlock's own tables are at version %s and this binary needs %d; nothing was written", version, schema.Version)
+	at, err := strconv.Atoi(found)
+	for err == nil && at < schema.Version {
+		steps := schema.InterlockSteps(at, t.d.postgres)
+		if steps == nil {
+			break
+		}
+		if err := t.run(ctx, steps); err != nil {
+			return err
+		}
+		at++
 	}
-	return nil
+	switch {
+	case err != nil || at != schema.Version:
+		return prefect.Errorf(prefect.UnknownRevision, "interlock's own tables are at version %s and this binary needs %d; nothing was written", found, schema.Version)
+	case found == strconv.Itoa(at):
+		return nil
+	}
+	_, err = t.ExecContext(ctx, "UPDATE interlock_meta SET value = ? WHERE key = 'version'", strconv.Itoa(at))
+	return err
 }
 
 func (t *tx) run(ctx context.Context, statements []string) error {

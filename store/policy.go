@@ -162,7 +162,7 @@ func (db *DB) SavePolicyVersion(ctx context.Context, v *prefect.PolicyVersion, e
 
 // checkModule keeps an entry from naming a module that was deleted meanwhile.
 func checkModule(ctx context.Context, tx *tx, e prefect.PolicyEntry) error {
-	if e.Module == prefect.BuiltinModule {
+	if e.Module == prefect.BuiltinModule || e.Module == prefect.HostModule {
 		return nil
 	}
 	var n int

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"strings"
 
 	"github.com/google/uuid"
@@ -128,57 +127,20 @@ func giveBack(ctx context.Context, tx *tx, limits []*prefect.ConcurrencyLimit, s
 	return nil
 }
 
-// lease is a row of interlock_slot_lease.
-type lease struct {
-	id      uuid.UUID
-	created prefect.Time
-	slots   int
-}
-
-func scanLease(row scanner) (l lease, err error) {
-	err = row.Scan(into(&l.id), into(&l.created), &l.slots)
-	return l, err
-}
-
 // ReleaseLease gives back what a lease holds. One that is gone is no error: it
 // holds nothing.
 func (db *DB) ReleaseLease(ctx context.Context, id uuid.UUID) error {
 	return db.write(ctx, func(tx *tx) error {
-		l, err := one(scanLease, tx.QueryRowContext(ctx, "SELECT id, created, slots FROM interlock_slot_lease WHERE id = ?"+tx.d.lock("interlock_slot_lease"), tx.d.arg(id)))
-		if errors.Is(err, errNoRow) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		return l.release(ctx, tx)
+		_, err := holdings{"l.id = ?", []any{tx.d.arg(id)}}.release(ctx, tx, true)
+		return err
 	})
 }
 
-func (l lease) release(ctx context.Context, tx *tx) error {
-	held := func(row scanner) (id string, err error) {
-		err = row.Scan(&id)
-		return id, err
-	}
-	ids, err := all(ctx, tx, held, "DELETE FROM interlock_slot_holding WHERE lease_id = ? RETURNING limit_id", tx.d.arg(l.id))
-	if err != nil {
-		return err
-	}
-	limits, err := lockLimits(ctx, tx, "id", ids)
-	if err != nil {
-		return err
-	}
-	if err := giveBack(ctx, tx, limits, l.slots, tx.now().Sub(l.created.Time).Seconds()); err != nil {
-		return err
-	}
-	return deleteOne(ctx, tx, "interlock_slot_lease", l.id)
-}
-
-// RenewLease has a lease expire later. Errors: Gone for one that has expired or
-// was given back.
+// RenewLease has a lease expire later; one without an expiry stays as it is.
+// Errors: Gone for one that has expired or was given back.
 func (db *DB) RenewLease(ctx context.Context, id uuid.UUID, expires prefect.Time) error {
 	return db.write(ctx, func(tx *tx) error {
-		n, err := affected(tx.ExecContext(ctx, "UPDATE interlock_slot_lease SET expires = ? WHERE id = ?", tx.d.args(expires, id)...))
+		n, err := affected(tx.ExecContext(ctx, "UPDATE interlock_slot_lease SET expires = CASE WHEN expires IS NULL THEN expires ELSE ? END WHERE id = ?", tx.d.args(expires, id)...))
 		if err == nil && n == 0 {
 			return prefect.Errorf(prefect.Gone, "Lease not found - it may have expired or been revoked")
 		}
@@ -186,20 +148,28 @@ func (db *DB) RenewLease(ctx context.Context, id uuid.UUID, expires prefect.Time
 	})
 }
 
-// ExpireLeases gives back what expired leases hold, at most limit of them, and
-// returns how many there were.
+// ExpireLeases gives back what expired leases hold, and what runs hold without
+// an expiry that have ended or are gone, at most limit leases of each, and returns
+// how many there were. Slots of the expired count as held until now in their
+// limits' averages.
 func (db *DB) ExpireLeases(ctx context.Context, limit int) (n int, err error) {
 	err = db.write(ctx, func(tx *tx) error {
-		expired, err := all(ctx, tx, scanLease, "SELECT id, created, slots FROM interlock_slot_lease WHERE expires < ? ORDER BY expires LIMIT ?"+
-			tx.d.pick("", " FOR UPDATE SKIP LOCKED"), tx.d.args(tx.now(), limit)...)
-		if err != nil {
-			return err
-		}
-		n = len(expired)
-		for _, l := range expired {
-			if err := l.release(ctx, tx); err != nil {
+		now := tx.d.arg(tx.now())
+		expired := holdings{where: "l.expires < ?", args: []any{now}}
+		n = 0
+		for _, s := range []holdings{expired, ended()} {
+			ids, err := s.leases(ctx, tx, limit)
+			if err != nil {
 				return err
 			}
+			if len(ids) == 0 {
+				continue
+			}
+			released, err := s.and("l.id IN ("+placeholders(len(ids))+")", ids...).release(ctx, tx, true)
+			if err != nil {
+				return err
+			}
+			n += released
 		}
 		return nil
 	})

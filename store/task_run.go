@@ -88,10 +88,13 @@ func (db *DB) UpdateTaskRun(ctx context.Context, id uuid.UUID, fn func(*prefect.
 }
 
 // DeleteTaskRun deletes a run with its states and decision records, and the logs
-// of the run. Errors: NotFound.
+// of the run; slots that it holds are given back. Errors: NotFound.
 func (db *DB) DeleteTaskRun(ctx context.Context, id uuid.UUID) error {
 	err := db.write(ctx, func(tx *tx) error {
 		if err := deleteDecisions(ctx, tx, "SELECT id FROM task_run WHERE id = ?", id); err != nil {
+			return err
+		}
+		if err := releaseRuns(ctx, tx, "SELECT id FROM task_run WHERE id = ?", id); err != nil {
 			return err
 		}
 		if err := deleteOne(ctx, tx, "task_run", id); err != nil {

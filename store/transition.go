@@ -46,12 +46,16 @@ func commit(ctx context.Context, tx *tx, c *orchestrate.Commit) error {
 	if err := lockRuns(ctx, tx, c); err != nil {
 		return err
 	}
+	if err := lockEffects(ctx, tx, c); err != nil {
+		return err
+	}
 	return commitOne(ctx, tx, c, false)
 }
 
 // committed is the run of a commit, of either kind.
 type committed struct {
 	runTables
+	holder  string // the type of it as the holder of slots
 	id      uuid.UUID
 	times   *prefect.RunTimes
 	was     *prefect.RunTimes // what the row has of times; nil if nobody knows
@@ -63,17 +67,17 @@ type committed struct {
 
 func runOf(c *orchestrate.Commit) committed {
 	if r := c.TaskRun; r != nil {
-		return committed{tablesOf(prefect.TaskRunType), r.ID, &r.RunTimes, c.Was, &r.Created, &r.Updated, r.FlowRunID, &r.ID}
+		return committed{tablesOf(prefect.TaskRunType), string(prefect.TaskRunType), r.ID, &r.RunTimes, c.Was, &r.Created, &r.Updated, r.FlowRunID, &r.ID}
 	}
 	r := c.FlowRun
-	return committed{tablesOf(prefect.FlowRunType), r.ID, &r.RunTimes, c.Was, &r.Created, &r.Updated, &r.ID, nil}
+	return committed{tablesOf(prefect.FlowRunType), string(prefect.FlowRunType), r.ID, &r.RunTimes, c.Was, &r.Created, &r.Updated, &r.ID, nil}
 }
 
 // lockRuns locks the rows of a commit with nested ones in the order of their ids,
 // so that two commits which share runs wait for each other instead of both
 // failing. A commit of one run locks it by writing it.
 func lockRuns(ctx context.Context, tx *tx, c *orchestrate.Commit) error {
-	if len(c.Nested) == 0 || !tx.d.postgres {
+	if len(c.Nested) == 0 && !severalLimits(c) || !tx.d.postgres {
 		return nil
 	}
 	var runs []committed

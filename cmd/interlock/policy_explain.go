@@ -53,7 +53,7 @@ func explainRun(ctx context.Context, w io.Writer, c *client, kind prefect.RunTyp
 }
 
 // printDecision writes one transition: a line for the whole, a line for each
-// rule that was asked.
+// rule that was asked, what was read for them and what they had done.
 func printDecision(w io.Writer, d *prefect.Decision) {
 	fmt.Fprintf(w, "%s  %s -> %s  %s", d.Created, stateName(d.InitialType, d.InitialName), named(string(d.ProposedType), d.ProposedName), d.Status)
 	if d.Reason != nil {
@@ -72,6 +72,16 @@ func printDecision(w io.Writer, d *prefect.Decision) {
 	fmt.Fprintln(w, ")")
 	for i := range d.Rules {
 		printRule(w, &d.Rules[i])
+	}
+	if len(d.FactsRead) > 0 {
+		fmt.Fprintf(w, "    facts read: %s\n", strings.Join(d.FactsRead, ", "))
+	}
+	for _, e := range d.Effects {
+		fmt.Fprintf(w, "    applied: %s", e.Effect)
+		if e.LeaseID != nil {
+			fmt.Fprintf(w, " as lease %s", e.LeaseID)
+		}
+		fmt.Fprintln(w)
 	}
 }
 

@@ -236,7 +236,7 @@ func (s *server) incrementSlotsWithLease(w http.ResponseWriter, r *http.Request)
 	if err := s.bind(w, r, &body); err != nil {
 		return err
 	}
-	lease := &prefect.SlotLease{ID: s.NewID(), Expires: s.leaseEnd(body.leaseTerm)}
+	lease := &prefect.SlotLease{ID: s.NewID(), Expires: s.leaseEnd(body.leaseTerm).Ptr()}
 	if h := body.Holder; h != nil {
 		lease.HolderType, lease.HolderID = &h.Type, &h.ID
 	}

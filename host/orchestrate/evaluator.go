@@ -10,11 +10,11 @@ import (
 
 // Evaluator is what a transition needs of the policies.
 type Evaluator interface {
-	// Plan chooses the entries of a policy that are asked about a transition
-	// between two types, initial "" for no state. This is done once a try, by the
-	// type that the client proposed. A policy that nobody knows has no entries.
-	// The plan must be released.
-	Plan(policy string, run prefect.RunType, initial, proposed prefect.StateType) Plan
+	// Plan chooses the entries of a policy that are asked about t, whose facts are
+	// not read yet. This is done once a try: by the type of the initial state and
+	// the one that the client proposed, and by what rules need to be there. A policy
+	// that nobody knows has no entries. The plan must be released.
+	Plan(policy string, t *Transition) Plan
 }
 
 // Plan is the entries that are asked about a transition, as they were when it
@@ -63,7 +63,7 @@ func (t *Transition) RunID() uuid.UUID {
 type NoPolicies struct{}
 
 // Plan returns a plan that asks nobody.
-func (NoPolicies) Plan(string, prefect.RunType, prefect.StateType, prefect.StateType) Plan {
+func (NoPolicies) Plan(string, *Transition) Plan {
 	return emptyPlan{}
 }
 

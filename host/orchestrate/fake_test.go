@@ -128,7 +128,7 @@ type script struct {
 	policy []string
 }
 
-func (s *script) Plan(policy string, _ prefect.RunType, _, _ prefect.StateType) Plan {
+func (s *script) Plan(policy string, _ *Transition) Plan {
 	s.policy = append(s.policy, policy)
 	return scripted{s}
 }

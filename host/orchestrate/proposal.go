@@ -29,9 +29,9 @@ type Proposal struct {
 }
 
 // sanitized returns a copy of the client's state as a proposal of this host: the
-// ids that a client cannot be trusted with are taken out, the lease that the run
-// holds is carried on, and the blanks are filled in.
-func sanitized(p Proposal, initial *prefect.State, now prefect.Time, id uuid.UUID) *prefect.State {
+// ids that a client cannot be trusted with are taken out and the blanks are filled
+// in.
+func sanitized(p Proposal, now prefect.Time, id uuid.UUID) *prefect.State {
 	s := p.State.Copy()
 	s.ID, s.Timestamp = id, now
 	if p.StateID != nil {
@@ -39,9 +39,6 @@ func sanitized(p Proposal, initial *prefect.State, now prefect.Time, id uuid.UUI
 	}
 	d := &s.Details
 	d.FlowRunID, d.TaskRunID, d.ChildFlowRunID, d.DeploymentConcurrencyLeaseID = nil, nil, nil, nil
-	if initial != nil {
-		d.DeploymentConcurrencyLeaseID = initial.Details.DeploymentConcurrencyLeaseID
-	}
 	s.Normalize(now)
 	return s
 }

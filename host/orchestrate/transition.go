@@ -46,13 +46,13 @@ func (o *Orchestrator) decide(ctx context.Context, store Store, run subject, q r
 	now := o.Now()
 	t := &Transition{
 		RunType: run.kind(), FlowRun: run.flow, TaskRun: run.task,
-		Initial: run.state(), Proposed: sanitized(q.Proposal, run.state(), now, o.NewID()),
+		Initial: run.state(), Proposed: sanitized(q.Proposal, now, o.NewID()),
 		Force: q.Force || q.create, Client: ParseVersion(q.Client.Version), API: ParseVersion(q.Client.APIVersion), Now: now,
 	}
 	t.Proposed.Details.ChildFlowRunID = q.child
 
 	policy := policyFor(t.RunType, q.Proposal, q.create)
-	plan := o.Policies.Plan(policy, t.RunType, prefect.TypeOf(t.Initial), t.Proposed.Type)
+	plan := o.Policies.Plan(policy, t)
 	defer plan.Release()
 	facts, err := gather(ctx, store, plan.Facts(), t)
 	if err != nil {
@@ -107,8 +107,26 @@ func (o *Orchestrator) write(ctx context.Context, plan Plan, t *Transition, outc
 	}
 	if outcome.State != nil {
 		run.patch(outcome.Patches[before:])
+		o.bindLeases(outcome)
+		keepLease(t.Initial, outcome)
 	}
 	return nil
+}
+
+// keepLease has the state that is written name the lease that the run holds, also
+// where no rule carried it: until slots are given back, whoever keeps the lease
+// or gives it back later has to find it.
+func keepLease(initial *prefect.State, outcome *Outcome) {
+	d := &outcome.State.Details
+	if initial == nil || d.DeploymentConcurrencyLeaseID != nil {
+		return
+	}
+	for i := range outcome.Effects {
+		if outcome.Effects[i].Type == ReleaseSlots {
+			return
+		}
+	}
+	d.DeploymentConcurrencyLeaseID = initial.Details.DeploymentConcurrencyLeaseID
 }
 
 // bindLeases gives each lease that is to be made its id, and the state the one
@@ -203,6 +221,10 @@ func (o *Orchestrator) record(t *Transition, plan Plan, policy string, outcome *
 	}
 	if t.Initial != nil {
 		d.InitialType, d.InitialName = &t.Initial.Type, &t.Initial.Name
+	}
+	for i := range outcome.Effects {
+		e := &outcome.Effects[i]
+		d.Effects = append(d.Effects, prefect.AppliedEffect{Effect: e.Payload, LeaseID: e.LeaseID})
 	}
 	if s := outcome.State; s != nil {
 		d.StateID, d.FinalType, d.FinalName = &s.ID, &s.Type, &s.Name

@@ -175,7 +175,7 @@ func (e *evaluation) fail(ctx context.Context, t turn, cause string) error {
 	switch {
 	case stand != nil && t.entry == own && (own.OnError == prefect.Fallback || own.OnError == prefect.Closed && ending):
 		r.Handled = string(prefect.Fallback)
-		if stand.matches(e.t.RunType, prefect.TypeOf(e.t.Initial), e.t.Proposed.Type) {
+		if stand.asked(&e.t) {
 			return e.ask(ctx, []turn{{t.place, stand}})
 		}
 	case own.OnError == prefect.Open, ending, e.nothingToGuard():

@@ -31,7 +31,11 @@ func builtins(t testing.TB) *Registry {
 	for _, p := range builtin.Policies() {
 		v := prefect.PolicyVersion{Name: p.Name}
 		for _, e := range p.Entries {
-			v.Entries = append(v.Entries, prefect.PolicyEntry{Name: e.Name, Module: prefect.BuiltinModule, Rule: e.Name, OnError: prefect.Fallback})
+			entry := prefect.PolicyEntry{Name: e.Name, Module: prefect.BuiltinModule, Rule: e.Name, OnError: prefect.Fallback}
+			if e.Host {
+				entry.Module, entry.OnError = prefect.HostModule, prefect.Open
+			}
+			v.Entries = append(v.Entries, entry)
 		}
 		defaults = append(defaults, v)
 	}

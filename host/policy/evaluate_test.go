@@ -67,7 +67,7 @@ func TestWhoIsAsked(t *testing.T) {
 	if got := decisions(h.decide(transition("", prefect.Pending))); got != "Any:ACCEPT Later:ACCEPT Late:ACCEPT" {
 		t.Error(got)
 	}
-	p := h.Plan("NoSuchPolicy", prefect.FlowRunType, prefect.Running, prefect.Failed)
+	p := h.Plan("NoSuchPolicy", transition(prefect.Running, prefect.Failed))
 	defer p.Release()
 	if o, err := p.Before(t.Context(), transition(prefect.Running, prefect.Failed)); err != nil || o.Status != prefect.Accept || len(o.Rules) != 0 {
 		t.Errorf("%v %v", o, err)

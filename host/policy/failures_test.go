@@ -202,7 +202,7 @@ func TestWhatIsNobodysFault(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	tr := transition(prefect.Running, prefect.Paused)
-	p := h.Plan(prefect.CoreFlowPolicy, tr.RunType, prefect.Running, prefect.Paused)
+	p := h.Plan(prefect.CoreFlowPolicy, tr)
 	defer p.Release()
 	if _, err := p.Before(ctx, tr); !errors.Is(err, context.Canceled) || h.Quarantined(bad.digest()) {
 		t.Errorf("cancelled: %v", err)

@@ -336,7 +336,7 @@ func (h *house) decide(tr *orchestrate.Transition) *orchestrate.Outcome {
 }
 
 func (h *house) try(tr *orchestrate.Transition) (*orchestrate.Outcome, error) {
-	p := h.Plan(prefect.CoreFlowPolicy, tr.RunType, prefect.TypeOf(tr.Initial), tr.Proposed.Type)
+	p := h.Plan(prefect.CoreFlowPolicy, tr)
 	defer p.Release()
 	o, err := p.Before(context.Background(), tr)
 	if err == nil && o.State != nil {

@@ -96,20 +96,21 @@ func (r *Registry) Close() {
 }
 
 // Plan chooses the entries that are asked about a transition.
-func (r *Registry) Plan(policy string, run prefect.RunType, initial, proposed prefect.StateType) orchestrate.Plan {
+func (r *Registry) Plan(policy string, t *orchestrate.Transition) orchestrate.Plan {
 	s := r.active.Load()
 	for !s.hold() {
 		if s.library == nil {
-			return closedPlan{orchestrate.NoPolicies{}.Plan(policy, run, initial, proposed)}
+			return closedPlan{orchestrate.NoPolicies{}.Plan(policy, t)}
 		}
 		s = r.active.Load()
 	}
-	p := &plan{registry: r, snapshot: s, cell: &cell{}}
-	if t := s.policies[policy]; t != nil {
-		p.version = t.version.Version
-		if c := t.cell(run, initial, proposed); c != nil {
-			p.cell = c
-		}
+	p := &plan{registry: r, snapshot: s}
+	if known := s.policies[policy]; known != nil {
+		p.version = known.version.Version
+		p.cell = known.cell(t)
+	}
+	if p.cell == nil {
+		p.cell = &cell{}
 	}
 	return p
 }
@@ -201,8 +202,11 @@ func (r *Registry) prepare(ctx context.Context, s *snapshot, v *prefect.PolicyVe
 		r.log.Warn("a stored policy is used by nothing", "policy", v.Name)
 		return nil, nil
 	}
-	entries := make([]*entry, len(v.Entries))
-	for i, stored := range v.Entries {
+	entries := make([]*entry, 0, len(v.Entries))
+	for _, stored := range v.Entries {
+		if stored.Module == prefect.HostModule {
+			continue // the host does its part whether it is listed or not
+		}
 		e, err := r.prepareEntry(ctx, s, run, stored)
 		if err != nil {
 			return nil, err
@@ -211,7 +215,8 @@ func (r *Registry) prepare(ctx context.Context, s *snapshot, v *prefect.PolicyVe
 			r.log.Error("a policy's module cannot be used", "policy", v.Name, "entry", e.Name,
 				"module", e.Module, "reason", e.broken, "handled", string(e.OnError))
 		}
-		entries[i] = e
+		e.needs = needsOf(e.rule)
+		entries = append(entries, e)
 	}
 	return newTable(v, run, entries), nil
 }
@@ -281,7 +286,7 @@ func (r *Registry) standIn(run prefect.RunType, name string) *entry {
 	}
 	return &entry{
 		PolicyEntry: prefect.PolicyEntry{Name: name, Module: prefect.BuiltinModule, Rule: name, OnError: prefect.Fallback},
-		config:      config, rule: rule, module: r.builtin,
+		config:      config, rule: rule, needs: needsOf(rule), module: r.builtin,
 	}
 }
 
@@ -322,7 +327,7 @@ func runTypeOf(policy string) (run prefect.RunType, known bool) {
 	switch policy {
 	case prefect.CoreFlowPolicy, prefect.MinimalFlowPolicy, prefect.MarkLateRunsPolicy:
 		return prefect.FlowRunType, true
-	case prefect.CoreTaskPolicy, prefect.BackgroundTaskPolicy, prefect.MinimalTaskPolicy:
+	case prefect.CoreTaskPolicy, prefect.BackgroundTaskPolicy, prefect.MinimalTaskPolicy, prefect.ClientSideTaskOrchestrationPolicy:
 		return prefect.TaskRunType, true
 	}
 	return "", false

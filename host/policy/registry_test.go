@@ -70,7 +70,7 @@ func TestSwapAndRollback(t *testing.T) {
 	modules := newGuests(newGuest("core").rule("A", "*>*", says(retry)), g)
 	h := newHouse(t, modules, "A")
 	tr := transition(prefect.Running, prefect.Failed)
-	old := h.Plan(prefect.CoreFlowPolicy, tr.RunType, prefect.Running, prefect.Failed)
+	old := h.Plan(prefect.CoreFlowPolicy, tr)
 
 	v, err := h.PutPolicy(t.Context(), prefect.CoreFlowPolicy, entries(t, modules, "A=g"), 1)
 	if err != nil || v.Version != 2 || v.Reason != "put" || v.Entries[0].OnError != prefect.Fallback || string(v.Entries[0].Config) != "{}" {
@@ -118,7 +118,7 @@ func TestAModuleStaysOpenWhileItIsUsed(t *testing.T) {
 	modules := newGuests(g)
 	h := newHouse(t, modules, "A=g")
 	tr := transition(prefect.Running, prefect.Failed)
-	p := h.Plan(prefect.CoreFlowPolicy, tr.RunType, prefect.Running, prefect.Failed)
+	p := h.Plan(prefect.CoreFlowPolicy, tr)
 	if _, err := h.PutPolicy(t.Context(), prefect.CoreFlowPolicy, nil, 1); err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,7 @@ func TestSwapsUnderLoad(t *testing.T) {
 					return
 				default:
 				}
-				p := h.Plan(prefect.CoreFlowPolicy, tr.RunType, prefect.Running, prefect.Paused)
+				p := h.Plan(prefect.CoreFlowPolicy, tr)
 				o, err := p.Before(context.Background(), tr)
 				version := p.Version()
 				p.Release()

@@ -47,6 +47,7 @@ type entry struct {
 	prefect.PolicyEntry
 	config   json.RawMessage   // never nil
 	rule     *abi.RuleManifest // never nil
+	needs    needs             // of the rule
 	module   *module           // nil when broken
 	broken   string            // why the module cannot be asked
 	fallback *entry            // the built-in rule of this name; nil for none, and for that itself
@@ -67,6 +68,11 @@ func (e *entry) matches(run prefect.RunType, initial, proposed prefect.StateType
 	return e.rule.Matches(string(run), string(initial), string(proposed))
 }
 
+// asked reports whether the entry is asked about a transition.
+func (e *entry) asked(t *orchestrate.Transition) bool {
+	return e.matches(t.RunType, prefect.TypeOf(t.Initial), t.Proposed.Type) && e.needs&^met(t) == 0
+}
+
 // group is consecutive entries that one call can decide: those of a phase from
 // first up to end.
 type group struct{ first, end int }
@@ -77,7 +83,7 @@ type phase struct {
 	groups  []group
 }
 
-// cell is what a policy asks about one pair of types.
+// cell is what a policy asks about a transition.
 type cell struct {
 	before phase // in the policy's order
 	after  phase // in reverse order
@@ -89,7 +95,7 @@ type cell struct {
 type table struct {
 	version *prefect.PolicyVersion
 	run     prefect.RunType
-	cells   [typeCount + 1][typeCount]cell
+	choices [typeCount + 1][typeCount]choice
 }
 
 const typeCount = 9
@@ -125,19 +131,22 @@ func newTable(v *prefect.PolicyVersion, run prefect.RunType, entries []*entry) *
 	types := prefect.StateTypes()
 	for from, initial := range append(types, "") {
 		for to, proposed := range types {
-			t.cells[from][to] = newCell(run, initial, proposed, entries)
+			var matching []*entry
+			for _, e := range entries {
+				if e.matches(run, initial, proposed) {
+					matching = append(matching, e)
+				}
+			}
+			t.choices[from][to] = newChoice(matching)
 		}
 	}
 	return t
 }
 
-func newCell(run prefect.RunType, initial, proposed prefect.StateType, entries []*entry) cell {
-	var c cell
+func newCell(entries []*entry) *cell {
+	c := &cell{}
 	for _, e := range entries {
-		if !e.matches(run, initial, proposed) {
-			continue
-		}
-		c.needs(e)
+		c.declares(e)
 		if e.rule.Phase == abi.PhaseAfter {
 			c.after.entries = append(c.after.entries, e)
 		} else {
@@ -150,16 +159,16 @@ func newCell(run prefect.RunType, initial, proposed prefect.StateType, entries [
 	return c
 }
 
-// needs adds the facts of an entry, and those of the built-in that may have to
-// decide in its place.
-func (c *cell) needs(e *entry) {
+// declares adds the facts of an entry, and those of the built-in that may have
+// to decide in its place.
+func (c *cell) declares(e *entry) {
 	for _, fact := range e.rule.Facts {
 		if !slices.Contains(c.facts, fact) {
 			c.facts = append(c.facts, fact)
 		}
 	}
 	if e.fallback != nil {
-		c.needs(e.fallback)
+		c.declares(e.fallback)
 	}
 }
 
@@ -174,14 +183,14 @@ func (p *phase) group() {
 	}
 }
 
-// cell returns what is asked about a pair of types, nil for another kind of run
-// or a type that does not exist.
-func (t *table) cell(run prefect.RunType, initial, proposed prefect.StateType) *cell {
-	from, to := typeIndex(initial), typeIndex(proposed)
-	if run != t.run || to == typeCount {
+// cell returns what is asked about a transition, nil for another kind of run or
+// a type that does not exist.
+func (t *table) cell(tr *orchestrate.Transition) *cell {
+	from, to := typeIndex(prefect.TypeOf(tr.Initial)), typeIndex(tr.Proposed.Type)
+	if tr.RunType != t.run || to == typeCount {
 		return nil
 	}
-	return &t.cells[from][to]
+	return t.choices[from][to].of(tr)
 }
 
 // plan is a cell of a snapshot that is held.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/interlock-run/interlock/host/prefect"
 	"github.com/interlock-run/interlock/sdk/abi"
@@ -77,6 +78,13 @@ func checkOnError(found *problems, i int, e *prefect.PolicyEntry, stand *entry) 
 // config. The error is the database's.
 func (r *Registry) checkRule(ctx context.Context, found *problems, i int, run prefect.RunType, e *prefect.PolicyEntry, stand *entry) error {
 	m := r.builtin
+	if e.Module == prefect.HostModule {
+		if !slices.Contains(prefect.HostRules(), e.Rule) || e.Name != e.Rule {
+			found.add("value_error", fmt.Sprintf("The host does nothing by the name %q", cut(e.Rule, 128)), i, "rule")
+		}
+		*found = append(*found, checkConfig(nil, e.Config, []any{"body", "entries", i, "config"})...)
+		return nil
+	}
 	if e.Module != prefect.BuiltinModule {
 		var err error
 		m, err = r.library.get(ctx, e.Module, func() ([]byte, error) { return r.bytes(ctx, e.Module) })

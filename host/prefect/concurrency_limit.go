@@ -51,10 +51,11 @@ type SlotRequest struct {
 	Lease     *SlotLease // nil: held until given back by name
 }
 
-// SlotLease is what slots are held under, until it expires or is given back.
+// SlotLease is what slots are held under, until it expires or is given back. One
+// without an expiry ends with its holder, a run.
 type SlotLease struct {
 	ID         uuid.UUID
 	HolderType *string // flow_run, task_run or deployment
 	HolderID   *uuid.UUID
-	Expires    Time
+	Expires    *Time // nil: never
 }

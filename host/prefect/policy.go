@@ -10,6 +10,14 @@ import (
 // decides.
 const BuiltinModule = "builtin"
 
+// HostModule is the module name of entries whose work the host does by itself,
+// with every state that it writes: they mark its place in a policy and are asked
+// nothing. Their names are [HostRules].
+const HostModule = "host"
+
+// HostRules lists the names of what entries of [HostModule] stand for.
+func HostRules() []string { return []string{"InstrumentFlowRunStateTransitions"} }
+
 // The names of the policies, one a kind of caller.
 const (
 	CoreFlowPolicy       = "CoreFlowPolicy"
@@ -17,7 +25,10 @@ const (
 	MarkLateRunsPolicy   = "MarkLateRunsPolicy"
 	CoreTaskPolicy       = "CoreTaskPolicy"
 	BackgroundTaskPolicy = "BackgroundTaskPolicy"
-	MinimalTaskPolicy    = "MinimalTaskPolicy"
+	// ClientSideTaskOrchestrationPolicy is for task runs whose client keeps the
+	// slots of their tags by itself.
+	ClientSideTaskOrchestrationPolicy = "ClientSideTaskOrchestrationPolicy"
+	MinimalTaskPolicy                 = "MinimalTaskPolicy"
 )
 
 // OnError is what an entry does when its module fails.
@@ -81,6 +92,16 @@ type Decision struct {
 	Tries         int            `json:"tries"` // 1, or more when races were lost
 	Rules         []RuleDecision `json:"rules"` // the entries that were asked, in order
 	FactsRead     []string       `json:"facts_read"`
+	// Effects are those that were applied in the commit of the transition or
+	// promised by it, in order: what rules asked for and did not lose again.
+	Effects []AppliedEffect `json:"effects,omitempty"`
+}
+
+// AppliedEffect is an effect as the contract has it, and the id of the lease that
+// it made, if any.
+type AppliedEffect struct {
+	Effect  json.RawMessage `json:"effect"`
+	LeaseID *uuid.UUID      `json:"lease_id,omitempty"`
 }
 
 // RuleDecision is what one entry contributed to a [Decision].

@@ -8,6 +8,9 @@ const (
 	CoreTaskPolicy       = "CoreTaskPolicy"
 	BackgroundTaskPolicy = "BackgroundTaskPolicy"
 	MinimalTaskPolicy    = "MinimalTaskPolicy"
+	// ClientSideTaskOrchestrationPolicy is CoreTaskPolicy without slots; nothing in
+	// the server asks for it, as in the reference.
+	ClientSideTaskOrchestrationPolicy = "ClientSideTaskOrchestrationPolicy"
 )
 
 // Policy is a policy as it is before anybody changes it.
@@ -22,39 +25,72 @@ type Entry struct {
 	Name string
 	// Settings are the config's keys that the server fills from its settings.
 	Settings []string
+	// Host says that the host does this by itself and that no rule is asked.
+	Host bool
 }
 
-// SettingMaxCacheKeyLength is PREFECT_SERVER_TASKS_MAX_CACHE_KEY_LENGTH, in
-// characters.
-const SettingMaxCacheKeyLength = "max_cache_key_length"
+// The settings that entries take, by the names that the reference has for them
+// under PREFECT_SERVER_TASKS_, PREFECT_SERVER_DEPLOYMENTS_ and
+// PREFECT_SERVER_CONCURRENCY_. Those of slots are in seconds.
+const (
+	SettingMaxCacheKeyLength              = "max_cache_key_length" // in characters
+	SettingTagConcurrencySlotWaitSeconds  = "tag_concurrency_slot_wait_seconds"
+	SettingConcurrencySlotWaitSeconds     = "concurrency_slot_wait_seconds"
+	SettingInitialDeploymentLeaseDuration = "initial_deployment_lease_duration"
+)
 
-// Policies returns the default policies, in the reference's order. Where the
-// reference has entries that are not here, the host does their work (events, the
-// lease id that travels on) or nothing does it yet (slots).
+// Policies returns the default policies, in the reference's order.
 func Policies() []Policy {
 	cacheInsertion := Entry{Name: "CacheInsertion", Settings: []string{SettingMaxCacheKeyLength}}
+	secureFlow := Entry{Name: "SecureFlowConcurrencySlots", Settings: []string{SettingInitialDeploymentLeaseDuration, SettingConcurrencySlotWaitSeconds}}
+	validate := Entry{Name: "ValidateDeploymentConcurrencyAtRunning", Settings: []string{SettingInitialDeploymentLeaseDuration}}
+	secureTask := Entry{Name: "SecureTaskConcurrencySlots", Settings: []string{SettingTagConcurrencySlotWaitSeconds}}
+	instrument := Entry{Name: "InstrumentFlowRunStateTransitions", Host: true}
 	return []Policy{
 		{CoreFlowPolicy, []Entry{
+			{Name: "PreserveDeploymentConcurrencyLeaseId"},
 			{Name: "PreventDuplicateTransitions"},
 			{Name: "HandleFlowTerminalStateTransitions"},
 			{Name: "EnforceCancellingToCancelledTransition"},
 			{Name: "BypassCancellingFlowRunsWithNoInfra"},
 			{Name: "PreventPendingTransitions"},
+			validate,
+			secureFlow,
+			{Name: "RemoveDeploymentConcurrencyLeaseForOldClientVersions"},
 			{Name: "EnsureOnlyScheduledFlowsMarkedLate"},
 			{Name: "HandlePausingFlows"},
 			{Name: "HandleResumingPausedFlows"},
 			{Name: "CopyScheduledTime"},
 			{Name: "WaitForScheduledTime"},
 			{Name: "RetryFailedFlows"},
+			instrument,
+			{Name: "ReleaseFlowConcurrencySlots"},
 		}},
 		{MinimalFlowPolicy, []Entry{
 			{Name: "PreventResultDataLoss"},
 			{Name: "BypassCancellingFlowRunsWithNoInfra"},
+			instrument,
+			{Name: "ReleaseFlowConcurrencySlots"},
 		}},
 		{MarkLateRunsPolicy, []Entry{
 			{Name: "EnsureOnlyScheduledFlowsMarkedLate"},
+			{Name: "EnforceDeploymentConcurrencyOnLate"},
+			instrument,
 		}},
 		{CoreTaskPolicy, []Entry{
+			{Name: "CacheRetrieval"},
+			{Name: "HandleTaskTerminalStateTransitions"},
+			{Name: "PreventRunningTasksFromStoppedFlows"},
+			secureTask,
+			{Name: "CopyScheduledTime"},
+			{Name: "WaitForScheduledTime"},
+			{Name: "RetryFailedTasks"},
+			{Name: "RenameReruns"},
+			{Name: "UpdateFlowRunTrackerOnTasks"},
+			cacheInsertion,
+			{Name: "ReleaseTaskConcurrencySlots"},
+		}},
+		{ClientSideTaskOrchestrationPolicy, []Entry{
 			{Name: "CacheRetrieval"},
 			{Name: "HandleTaskTerminalStateTransitions"},
 			{Name: "PreventRunningTasksFromStoppedFlows"},
@@ -64,6 +100,7 @@ func Policies() []Policy {
 			{Name: "RenameReruns"},
 			{Name: "UpdateFlowRunTrackerOnTasks"},
 			cacheInsertion,
+			{Name: "ReleaseTaskConcurrencySlots"},
 		}},
 		{BackgroundTaskPolicy, []Entry{
 			{Name: "PreventPendingTransitions"},
@@ -76,8 +113,11 @@ func Policies() []Policy {
 			{Name: "RenameReruns"},
 			{Name: "UpdateFlowRunTrackerOnTasks"},
 			cacheInsertion,
+			{Name: "ReleaseTaskConcurrencySlots"},
 			{Name: "EnqueueScheduledTasks"},
 		}},
-		{MinimalTaskPolicy, nil},
+		{MinimalTaskPolicy, []Entry{
+			{Name: "ReleaseTaskConcurrencySlots"},
+		}},
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/interlock-run/interlock/policies/builtin"
@@ -31,12 +32,18 @@ func TestTheDefaultPoliciesAreOfRulesThatExist(t *testing.T) {
 	used := map[string]bool{}
 	for _, policy := range builtin.Policies() {
 		runType := abi.RunTypeFlow
-		if policy.Name == builtin.CoreTaskPolicy || policy.Name == builtin.BackgroundTaskPolicy {
+		if strings.HasSuffix(policy.Name, "TaskPolicy") || policy.Name == builtin.ClientSideTaskOrchestrationPolicy {
 			runType = abi.RunTypeTask
 		}
 		seen := map[string]bool{}
 		for _, entry := range policy.Entries {
 			rule := suite.Manifest.Rule(entry.Name)
+			if entry.Host {
+				if rule != nil {
+					t.Errorf("%s is the host's and has a rule", entry.Name)
+				}
+				continue
+			}
 			if rule == nil || seen[entry.Name] || rule.RunType != abi.AnyType && rule.RunType != runType {
 				t.Errorf("%s in %s: %+v", entry.Name, policy.Name, rule)
 				continue

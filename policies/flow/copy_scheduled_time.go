@@ -14,6 +14,7 @@ func CopyScheduledTime() sdk.Rule {
 		RunType:     sdk.AnyRun,
 		From:        sdk.Scheduled,
 		To:          sdk.Pending,
+		Needs:       []string{abi.NeedScheduledTime},
 		Evaluate: func(c *sdk.Context) sdk.Decision {
 			if !c.Proposed().Detail(abi.DetailScheduledTime).IsNull() || c.Initial().Detail(abi.DetailScheduledTime).IsNull() {
 				return sdk.Accept()

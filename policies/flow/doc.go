@@ -8,17 +8,23 @@ import "github.com/interlock-run/interlock/sdk"
 // Rules lists the rules of this package.
 func Rules() []sdk.Rule {
 	return []sdk.Rule{
+		PreserveDeploymentConcurrencyLeaseID(),
 		PreventDuplicateTransitions(),
 		HandleFlowTerminalStateTransitions(),
 		EnforceCancellingToCancelledTransition(),
 		BypassCancellingFlowRunsWithNoInfra(),
 		PreventPendingTransitions(),
+		ValidateDeploymentConcurrencyAtRunning(),
+		SecureFlowConcurrencySlots(),
+		RemoveDeploymentConcurrencyLeaseForOldClientVersions(),
 		EnsureOnlyScheduledFlowsMarkedLate(),
+		EnforceDeploymentConcurrencyOnLate(),
 		HandlePausingFlows(),
 		HandleResumingPausedFlows(),
 		CopyScheduledTime(),
 		WaitForScheduledTime(),
 		RetryFailedFlows(),
 		PreventResultDataLoss(),
+		ReleaseFlowConcurrencySlots(),
 	}
 }

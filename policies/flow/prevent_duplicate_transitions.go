@@ -14,6 +14,7 @@ func PreventDuplicateTransitions() sdk.Rule {
 		RunType:     sdk.FlowRun,
 		From:        sdk.AnyState,
 		To:          sdk.AnyState,
+		Needs:       []string{abi.NeedRepeat},
 		Evaluate: func(c *sdk.Context) sdk.Decision {
 			id, ok := c.Proposed().Detail(abi.DetailTransitionID).Text()
 			if ok && c.Initial().Detail(abi.DetailTransitionID).Is(id) {

@@ -15,7 +15,7 @@ func TestCopyScheduledTime(t *testing.T) {
 	cases := []policytest.Case{
 		{Name: "copied", Initial: scheduled("SCHEDULED", policytest.Later), Proposed: "PENDING", Want: `{"decision":"ACCEPT","state":{"state_details":{"scheduled_time":"` + policytest.Later + `"}}}`},
 		{Name: "the proposal has one", Initial: scheduled("SCHEDULED", policytest.Later), Proposed: scheduled("PENDING", policytest.Earlier), Want: `{"decision":"ACCEPT"}`},
-		{Name: "nothing to copy", Initial: "SCHEDULED", Proposed: "PENDING", Want: `{"decision":"ACCEPT"}`},
+		{Name: "nothing to copy", Initial: "SCHEDULED", Proposed: "PENDING", Want: "-"},
 		{Name: "to running", Initial: "SCHEDULED", Proposed: "RUNNING", Want: "-"},
 		{Name: "no state", Proposed: "PENDING", Want: "-"},
 	}
@@ -38,7 +38,7 @@ func TestWaitForScheduledTime(t *testing.T) {
 		{Name: "a second and a bit more than half", Initial: scheduled("SCHEDULED", "2026-11-23T18:00:01.500001Z"), Proposed: "RUNNING", Want: wait("2")},
 		{Name: "now", Initial: scheduled("SCHEDULED", policytest.Now), Proposed: "RUNNING", Want: `{"decision":"ACCEPT"}`},
 		{Name: "late", Initial: scheduled("SCHEDULED", policytest.Earlier), Proposed: "RUNNING", Want: `{"decision":"ACCEPT"}`},
-		{Name: "no time", Initial: "PENDING", Proposed: "RUNNING", Want: `{"decision":"ACCEPT"}`},
+		{Name: "no time", Initial: "PENDING", Proposed: "RUNNING", Want: "-"},
 		{Name: "in the year 9999", Initial: scheduled("SCHEDULED", "9999-12-31T23:59:59.999999Z"), Proposed: "RUNNING", Want: wait("31622400")},
 		{Name: "from paused", Initial: "PAUSED", Proposed: "RUNNING", Want: "-"},
 		{Name: "to pending", Initial: "SCHEDULED", Proposed: "PENDING", Want: "-"},

@@ -14,6 +14,7 @@ func WaitForScheduledTime() sdk.Rule {
 		RunType:     sdk.AnyRun,
 		From:        sdk.Scheduled | sdk.Pending,
 		To:          sdk.Running,
+		Needs:       []string{abi.NeedScheduledTime},
 		Evaluate: func(c *sdk.Context) sdk.Decision {
 			due, ok := c.Initial().Detail(abi.DetailScheduledTime).Time()
 			if !ok {

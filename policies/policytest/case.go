@@ -37,8 +37,11 @@ type Case struct {
 	Facts    string
 	Config   string
 	Client   string // laid over a client that says nothing of itself
-	Final    string // the state that will be written, for rules of the after phase
-	Want     string // the decision without "rule"; "-" when the rule is not asked
+	// Final is the state that will be written, for rules of the after phase, and
+	// FinalStatus the status of the reply: ACCEPT if it is left out.
+	Final       string
+	FinalStatus string
+	Want        string // the decision without "rule"; "-" when the rule is not asked
 }
 
 // object reads a JSON object, {} for "".
@@ -101,6 +104,39 @@ func run(t testing.TB, runType string) map[string]any {
 	return object(t, string(text))
 }
 
+// meets reports whether the case has what a rule needs to be asked about it.
+func (c *Case) meets(t testing.TB, needs []string) bool {
+	t.Helper()
+	run := object(t, c.Run)
+	detail := func(of, field string) any {
+		details, _ := state(t, of)["state_details"].(map[string]any)
+		return details[field]
+	}
+	for _, need := range needs {
+		met := false
+		switch need {
+		case abi.NeedDeployment:
+			met = run["deployment_id"] != nil
+		case abi.NeedTags:
+			tags, _ := run["tags"].([]any)
+			met = len(tags) > 0
+		case abi.NeedLease:
+			met = detail(c.Initial, abi.DetailDeploymentConcurrencyLeaseID) != nil
+		case abi.NeedScheduledTime:
+			met = detail(c.Initial, abi.DetailScheduledTime) != nil
+		case abi.NeedCacheKey:
+			met = detail(c.Proposed, abi.DetailCacheKey) != nil
+		case abi.NeedRepeat:
+			id := detail(c.Initial, abi.DetailTransitionID)
+			met = id != nil && id == detail(c.Proposed, abi.DetailTransitionID)
+		}
+		if !met {
+			return false
+		}
+	}
+	return true
+}
+
 // Context returns the context in which rules are asked about the case.
 func (c *Case) Context(t testing.TB, runType string, rules ...*abi.RuleManifest) []byte {
 	t.Helper()
@@ -125,7 +161,11 @@ func (c *Case) Context(t testing.TB, runType string, rules ...*abi.RuleManifest)
 		"run": over(whole, given), "facts": object(t, c.Facts),
 	}
 	if c.Final != "" {
-		context["final"] = map[string]any{"status": abi.Accept, "state": state(t, c.Final)}
+		status := abi.Accept
+		if c.FinalStatus != "" {
+			status = c.FinalStatus
+		}
+		context["final"] = map[string]any{"status": status, "state": state(t, c.Final)}
 	}
 	text, err := json.Marshal(context)
 	if err != nil {

@@ -126,7 +126,7 @@ func (s *Suite) Run(t *testing.T, rule, runType string, cases []Case) {
 			t.Run(form+"/"+c.Name, func(t *testing.T) {
 				call := c.Call(t, runType, manifest)
 				initial, _ := state(t, c.Initial)["type"].(string)
-				if asked := manifest.Matches(runType, initial, call.IntendedType); asked != (c.Want != "-") {
+				if asked := manifest.Matches(runType, initial, call.IntendedType) && c.meets(t, manifest.Needs); asked != (c.Want != "-") {
 					t.Fatalf("asked: %v", asked)
 				} else if !asked {
 					return

@@ -14,6 +14,7 @@ func CacheRetrieval() sdk.Rule {
 		RunType:     sdk.TaskRun,
 		From:        sdk.AnyState,
 		To:          sdk.Running,
+		Needs:       []string{abi.NeedCacheKey},
 		Facts:       []string{abi.FactCachedState},
 		Evaluate:    cacheRetrieval,
 	}

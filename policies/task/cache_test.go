@@ -19,7 +19,7 @@ func TestCacheRetrieval(t *testing.T) {
 		{Name: "hit", Initial: "PENDING", Proposed: keyed, Facts: cached, Want: hit},
 		{Name: "hit at creation", Proposed: keyed, Facts: cached, Want: hit},
 		{Name: "refreshed", Initial: "PENDING", Proposed: `{"type":"RUNNING","state_details":{"cache_key":"k","refresh_cache":true}}`, Facts: cached, Want: accepted},
-		{Name: "no key", Initial: "PENDING", Proposed: "RUNNING", Facts: cached, Want: accepted},
+		{Name: "no key", Initial: "PENDING", Proposed: "RUNNING", Facts: cached, Want: "-"},
 		{Name: "miss", Initial: "PENDING", Proposed: keyed, Facts: `{"cached_state":null}`, Want: accepted},
 		{Name: "to completed", Initial: "RUNNING", Proposed: "COMPLETED", Want: "-"},
 	})
@@ -36,7 +36,7 @@ func TestCacheInsertion(t *testing.T) {
 	run(t, "CacheInsertion", []policytest.Case{
 		{Name: "for ever", Initial: "RUNNING", Proposed: keyed("k", "null"), Want: written("k", "null")},
 		{Name: "for a while", Initial: "RUNNING", Proposed: keyed("k", `"`+policytest.Later+`"`), Want: written("k", `"`+policytest.Later+`"`)},
-		{Name: "no key", Initial: "RUNNING", Proposed: "COMPLETED", Want: accepted},
+		{Name: "no key", Initial: "RUNNING", Proposed: "COMPLETED", Want: "-"},
 		{Name: "an empty key", Initial: "RUNNING", Proposed: keyed("", "null"), Want: accepted},
 		{Name: "as long as may be", Initial: "RUNNING", Proposed: keyed(long, "null"), Want: written(long, "null")},
 		{Name: "too long", Initial: "RUNNING", Proposed: keyed(longer, "null"), Want: accepted},

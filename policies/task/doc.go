@@ -10,11 +10,13 @@ func Rules() []sdk.Rule {
 		CacheRetrieval(),
 		HandleTaskTerminalStateTransitions(),
 		PreventRunningTasksFromStoppedFlows(),
+		SecureTaskConcurrencySlots(),
 		CopyTaskParametersID(),
 		RetryFailedTasks(),
 		RenameReruns(),
 		UpdateFlowRunTrackerOnTasks(),
 		CacheInsertion(),
+		ReleaseTaskConcurrencySlots(),
 		EnqueueScheduledTasks(),
 	}
 }

@@ -11,7 +11,7 @@ type Effect struct {
 	Slots           int          `json:"slots,omitempty"`            // acquire_slots: at least 1
 	Lease           *EffectLease `json:"lease,omitempty"`            // acquire_slots
 	Bind            string       `json:"bind,omitempty"`             // acquire_slots
-	LeaseID         string       `json:"lease_id,omitempty"`         // renew_lease, detach_lease
+	LeaseID         string       `json:"lease_id,omitempty"`         // renew_lease, detach_lease; release_slots: null is any
 	TTLSeconds      float64      `json:"ttl_seconds,omitempty"`      // renew_lease: above 0
 	CacheKey        string       `json:"cache_key,omitempty"`        // write_cache
 	CacheExpiration *string      `json:"cache_expiration,omitempty"` // write_cache: null for never
@@ -33,24 +33,29 @@ type EffectLease struct {
 // The effects.
 const (
 	// EffectAcquireSlots takes slots on all of limit_ids or on none; the run is
-	// the holder, and what it holds already counts once. Condition: free on each.
+	// the holder, and what it holds of them already is given up for it. Condition:
+	// each limit is there, active and has as many free. Without a lease, or with one
+	// without ttl_seconds, the run holds them until it releases them, ends or is
+	// deleted.
 	//
 	//	{"type":"acquire_slots","limit_ids":[..],"slots":1,"lease":{"ttl_seconds":300|null},"bind":"deployment_concurrency_lease_id"}
 	//
 	// With bind the host mints the lease's id and puts it into that field of the
 	// details of the state written.
 	EffectAcquireSlots = "acquire_slots"
-	// EffectReleaseSlots gives back all that this run holds, on these limits or
-	// on all. Holding none is no error.
+	// EffectReleaseSlots gives back what this run holds: on these limits or on all,
+	// under this lease or under any. Holding none is no error, and a limit that is
+	// gone or inactive none either.
 	//
-	//	{"type":"release_slots","limit_ids":[..]|null}
+	//	{"type":"release_slots","limit_ids":[..]|null,"lease_id":id|null}
 	EffectReleaseSlots = "release_slots"
 	// EffectRenewLease moves a lease's expiry to now + ttl_seconds. Condition: it
 	// is alive and the run's.
 	//
 	//	{"type":"renew_lease","lease_id","ttl_seconds":300}
 	EffectRenewLease = "renew_lease"
-	// EffectDetachLease takes a lease's expiry away; the run still holds it.
+	// EffectDetachLease takes the expiry of a lease of the run away: the run holds
+	// it until it releases it, ends or is deleted. One that is gone stays so.
 	//
 	//	{"type":"detach_lease","lease_id"}
 	EffectDetachLease = "detach_lease"

@@ -11,14 +11,18 @@ const (
 	//	{"id","found":true,"limit":{"id","limit":5,"active":true,"used":3,"mine":0}|null,
 	//	 "collision_strategy":"ENQUEUE","grace_period_seconds":null}
 	//
-	// limit is the deployment's concurrency limit; used counts all slots taken,
-	// mine those that this run holds.
+	// limit is the deployment's concurrency limit; an inactive one holds nobody
+	// back. used counts all slots taken, mine those of them that this run holds.
+	// collision_strategy is ENQUEUE or CANCEL_NEW.
 	FactDeployment = "deployment"
-	// FactRunSlots, of the run, if it has a deployment or tags:
+	// FactRunSlots, of the run, if it has a deployment, tags or a lease named by its
+	// initial state; oldest lease first:
 	//
-	//	[{"lease_id","limit_id","slots":1,"expires_at":null,"held":true}]
+	//	[{"lease_id","limit_id","slots":1,"expires_at":time|null,"held":true}]
 	//
-	// A lease that the initial state names and that is gone has held false.
+	// A lease without an expiry is held until it is released. One that the initial
+	// state names and that is gone, or not the run's, comes last with limit_id null,
+	// slots 0 and held false.
 	FactRunSlots = "run_slots"
 	// FactFlowRun, of a task run's flow_run_id:
 	//

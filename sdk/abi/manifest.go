@@ -4,7 +4,7 @@ package abi
 //
 //	{"abi":1,"name":"acme-backoff","version":"1.2.0","description":"...",
 //	 "rules":[{"name":"BackoffRetry","run_type":"flow_run","from":["RUNNING"],"to":["FAILED"],
-//	           "kind":"rule","phase":"before","facts":["attempts"],"config_schema":{...}}]}
+//	           "kind":"rule","phase":"before","needs":[],"facts":["attempts"],"config_schema":{...}}]}
 //
 // Unknown fields are an error: they are a later version's.
 type Manifest struct {
@@ -19,11 +19,12 @@ type Manifest struct {
 type RuleManifest struct {
 	Name        string    `json:"name"` // 1 to MaxName bytes
 	Description string    `json:"description,omitempty"`
-	RunType     string    `json:"run_type"` // RunTypeFlow, RunTypeTask or AnyType: both
-	From        []*string `json:"from"`     // initial types: state types, nil for "no state", AnyType for all of these
-	To          []*string `json:"to"`       // intended types; a proposal always has one, so nil matches nothing here
-	Kind        string    `json:"kind"`     // KindRule or KindTransform; "" is KindRule
-	Phase       string    `json:"phase"`    // PhaseBefore or PhaseAfter; "" is PhaseBefore
+	RunType     string    `json:"run_type"`        // RunTypeFlow, RunTypeTask or AnyType: both
+	From        []*string `json:"from"`            // initial types: state types, nil for "no state", AnyType for all of these
+	To          []*string `json:"to"`              // intended types; a proposal always has one, so nil matches nothing here
+	Kind        string    `json:"kind"`            // KindRule or KindTransform; "" is KindRule
+	Phase       string    `json:"phase"`           // PhaseBefore or PhaseAfter; "" is PhaseBefore
+	Needs       []string  `json:"needs,omitempty"` // what has to be there for the rule to be asked, all of it: names of [Needs]
 	Facts       []string  `json:"facts,omitempty"`
 	// ConfigSchema is a JSON Schema for the entry's config, absent for a rule
 	// that takes none: then only {} is a valid config.
@@ -107,7 +108,7 @@ func Contains(list []*string, stateType string) bool {
 
 // Matches reports whether an entry with this rule is asked about a transition,
 // by the kind of run and the intended types: the initial type ("" for no state)
-// and the type that the client proposed.
+// and the type that the client proposed. Needs are another matter.
 func (r *RuleManifest) Matches(runType, initial, proposed string) bool {
 	return (r.RunType == AnyType || r.RunType == runType) && Contains(r.From, initial) && Contains(r.To, proposed)
 }

@@ -60,7 +60,10 @@ func (r *verdictReader) effectField(e *abi.Effect, key, path string, v value.Val
 			return true
 		}
 		e.Bind = r.oneOf(path, v, abi.DetailDeploymentConcurrencyLeaseID)
-	case "renew_lease.lease_id", "detach_lease.lease_id":
+	case "release_slots.lease_id", "renew_lease.lease_id", "detach_lease.lease_id":
+		if v.IsNull() && e.Type == abi.EffectReleaseSlots {
+			return true
+		}
 		e.LeaseID = r.text(path, v)
 		r.id(path, e.LeaseID)
 	case "renew_lease.ttl_seconds":

@@ -102,6 +102,12 @@ func (r *reader) rule(path string, v value.Value) abi.RuleManifest {
 			rule.Kind = r.oneOf(path, v, abi.KindRule, abi.KindTransform)
 		case "phase":
 			rule.Phase = r.oneOf(path, v, abi.PhaseBefore, abi.PhaseAfter)
+		case "needs":
+			rule.Needs = r.texts(path, v, func(path, need string) {
+				if !abi.KnownNeed(need) {
+					r.fail(path, "there is no need "+strconv.Quote(need))
+				}
+			})
 		case "facts":
 			rule.Facts = r.texts(path, v, func(path, fact string) {
 				if _, _, ok := abi.ParseFact(fact); !ok {

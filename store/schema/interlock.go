@@ -2,8 +2,9 @@ package schema
 
 // Version counts the changes of our own tables that are more than a new table,
 // which is added wherever it is missing; interlock_meta holds the one that a
-// database has.
-const Version = 1
+// database has. A database of an older one is brought here when it is opened, by
+// [InterlockSteps].
+const Version = 2
 
 // Interlock returns our own tables, which Prefect's never refer to. What is
 // written in every transition has no index but those that a read needs.
@@ -58,17 +59,21 @@ func Interlock() []Table {
 			},
 		},
 		{
-			// Leases of slots; one can be of no limit at all.
+			// Leases of slots; one can be of no limit at all. Without an expiry it
+			// ends with its holder, a run.
 			Name: "interlock_slot_lease",
 			Columns: []Column{
 				{Name: "id", Kind: UUID},
 				{Name: "created", Kind: Timestamp},
-				{Name: "expires", Kind: Timestamp},
+				{Name: "expires", Kind: Timestamp, Null: true},
 				{Name: "slots", Kind: Integer}, // of each limit
 				{Name: "holder_type", Kind: String, Null: true},
 				{Name: "holder_id", Kind: UUID, Null: true},
 			},
-			Indexes: []Index{{Name: "ix_interlock_slot_lease__expires", On: "expires"}},
+			Indexes: []Index{
+				{Name: "ix_interlock_slot_lease__expires", On: "expires"},
+				{Name: "ix_interlock_slot_lease__holder_id", On: "holder_id"},
+			},
 		},
 		{
 			// Which limits a lease holds slots of. Their counts in
@@ -92,4 +97,38 @@ func Interlock() []Table {
 			},
 		},
 	}
+}
+
+// InterlockSteps returns the statements that bring our tables from a version to
+// the next one, nil for a version that has none.
+func InterlockSteps(from int, postgres bool) []string {
+	switch {
+	case from == 1 && postgres:
+		return []string{
+			"ALTER TABLE interlock_slot_lease ALTER COLUMN expires DROP NOT NULL",
+			"CREATE INDEX ix_interlock_slot_lease__holder_id ON interlock_slot_lease (holder_id)",
+		}
+	case from == 1:
+		// SQLite cannot change a column, so the table is made anew.
+		const name = "interlock_slot_lease"
+		steps := []string{
+			"DROP INDEX ix_interlock_slot_lease__expires",
+			"ALTER TABLE " + name + " RENAME TO " + name + "_1",
+		}
+		steps = append(steps, CreateInterlock(false, allBut(name))...)
+		columns := "id, created, expires, slots, holder_type, holder_id"
+		return append(steps,
+			"INSERT INTO "+name+" ("+columns+") SELECT "+columns+" FROM "+name+"_1",
+			"DROP TABLE "+name+"_1")
+	}
+	return nil
+}
+
+// allBut says that all of our tables are present but one.
+func allBut(name string) map[string]bool {
+	present := map[string]bool{}
+	for _, t := range Interlock() {
+		present[t.Name] = t.Name != name
+	}
+	return present
 }

@@ -35,7 +35,7 @@ func activeSlots(t *testing.T, db *store.DB, name string) int {
 
 // lease returns a lease that is to expire after d.
 func lease(d time.Duration) *prefect.SlotLease {
-	return &prefect.SlotLease{ID: uuid.New(), Expires: prefect.NewTime(time.Now().Add(d))}
+	return &prefect.SlotLease{ID: uuid.New(), Expires: prefect.NewTime(time.Now().Add(d)).Ptr()}
 }
 
 func TestSlotsAreNeverHeldByMoreThanThereAre(t *testing.T) {
