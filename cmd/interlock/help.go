@@ -57,6 +57,8 @@ const helpPolicy = `usage: interlock policy COMMAND [flags]
       [--rule R]             the module's rule; needed when it has several and none is called NAME
       [--config JSON]        the rule's configuration
       [--on-error MODE]      fallback (default), closed or open
+      [--fuel N]             work that a call may do, in units of about one instruction
+      [--stack BYTES]        depth of nested calls
       [--policy POLICY]      needed when NAME stands in several policies
   use NAME builtin           give the entry back to the built-in rule
   put POLICY FILE            replace a policy's entries by those in a JSON file ("-": standard input)

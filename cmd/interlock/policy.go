@@ -19,6 +19,7 @@ import (
 type policyFlags struct {
 	url, rule, config, onError, policy string
 	to                                 int
+	fuel, stack                        uint64
 }
 
 // policyCommand is one word after `interlock policy`.
@@ -67,6 +68,8 @@ func policyCommands(ctx context.Context, e env, args []string) error {
 	set.StringVar(&f.onError, "on-error", "", "")
 	set.StringVar(&f.policy, "policy", "", "")
 	set.IntVar(&f.to, "to", 0, "")
+	set.Uint64Var(&f.fuel, "fuel", 0, "")
+	set.Uint64Var(&f.stack, "stack", 0, "")
 	words, err := parseMixed(set, args[1:])
 	if err != nil {
 		return usagef("%v", err)

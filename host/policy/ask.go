@@ -71,7 +71,10 @@ func (e *evaluation) call(ctx context.Context, m *module, turns []turn) (*sandbo
 	buffer := e.plan.registry.buffer()
 	defer e.plan.registry.buffers.Put(buffer)
 	*buffer = appendContext((*buffer)[:0], &c)
-	return m.Call(ctx, *buffer, sandbox.CallOptions{Now: e.t.Now.Time, Seed: c.seed})
+	limits := turns[0].entry // the others of a group have the same
+	return m.Call(ctx, *buffer, sandbox.CallOptions{
+		Now: e.t.Now.Time, Seed: c.seed, Fuel: limits.Fuel, StackBytes: limits.StackBytes,
+	})
 }
 
 // seed is the only source of chance that a module has. A proposal without a

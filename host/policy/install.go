@@ -49,6 +49,7 @@ func (r *Registry) install(ctx context.Context) error {
 func sameEntries(a, b []prefect.PolicyEntry) bool {
 	return slices.EqualFunc(a, b, func(a, b prefect.PolicyEntry) bool {
 		return a.Name == b.Name && a.Module == b.Module && a.Rule == b.Rule && a.OnError == b.OnError &&
+			a.Fuel == b.Fuel && a.StackBytes == b.StackBytes &&
 			bytes.Equal(canonical(a.Config), canonical(b.Config))
 	})
 }
