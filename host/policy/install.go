@@ -34,7 +34,9 @@ func (r *Registry) install(ctx context.Context) error {
 			}
 		}
 		v := &prefect.PolicyVersion{Name: d.Name, Created: r.config.Now(), Reason: installed, Entries: d.Entries}
-		err := r.config.Store.SavePolicyVersion(ctx, v, expect)
+		audit := r.attempt(ctx, prefect.AuditInstall)
+		audit.Policy = v.Name
+		err := r.config.Store.SavePolicyVersion(ctx, v, expect, audit)
 		if prefect.CodeOf(err) == prefect.Conflict {
 			continue // another process was faster
 		}

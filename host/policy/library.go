@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
-	"sync/atomic"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
@@ -13,9 +13,6 @@ import (
 	"github.com/interlock-run/interlock/sdk/abi"
 	"github.com/interlock-run/interlock/sdk/contract"
 )
-
-// quarantineAfter is how many errors in a row keep a module from being asked.
-const quarantineAfter = 5
 
 // module is a loaded module with what its manifest says. It counts its users:
 // each snapshot that has it is one.
@@ -26,21 +23,6 @@ type module struct {
 	health   *health
 	builtin  bool
 	users    int // guarded by library.mu
-}
-
-// health counts a module's errors in a row. It outlives the module: taking a
-// module out of a policy and putting it back in does not heal it.
-type health struct{ streak atomic.Int32 }
-
-func (h *health) quarantined() bool { return h.streak.Load() >= quarantineAfter }
-
-// fault notes an error and reports whether it is the one that quarantines.
-func (h *health) fault() bool { return h.streak.Add(1) == quarantineAfter }
-
-func (h *health) success() {
-	if h.streak.Load() != 0 { // mostly it is, and a store would make processors wait for each other
-		h.streak.Store(0)
-	}
 }
 
 // library holds the loaded modules by digest.
@@ -151,11 +133,11 @@ func (l *library) healthOf(digest string) *health {
 	return h
 }
 
-// readmit ends the quarantine of a module.
-func (l *library) readmit(digest string) {
+// readmit ends the quarantine of a module, and reports whether there was one.
+func (l *library) readmit(digest string) (was bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.healthOf(digest).streak.Store(0)
+	return l.healthOf(digest).streak.Swap(0) >= quarantineAfter
 }
 
 // quarantined reports whether a module is in quarantine in this process.
@@ -164,4 +146,18 @@ func (l *library) quarantined(digest string) bool {
 	defer l.mu.Unlock()
 	h := l.health[digest]
 	return h != nil && h.quarantined()
+}
+
+// quarantinedModules returns the digests of all modules in quarantine, in order.
+func (l *library) quarantinedModules() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var digests []string
+	for digest, h := range l.health {
+		if h.quarantined() {
+			digests = append(digests, digest)
+		}
+	}
+	slices.Sort(digests)
+	return digests
 }
