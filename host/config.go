@@ -30,6 +30,7 @@ type Config struct {
 
 	LogLevel slog.Level
 	Services bool // run the periodic services in this process
+	Metrics  bool // count what is served, for GET /api/metrics
 	Policies bool // false decides every proposal by the bookkeeping alone: for measuring what policies cost
 
 	Sandbox sandbox.Limits // zero fields take the sandbox's defaults
@@ -52,6 +53,7 @@ func DefaultConfig() Config {
 		MaxParameters:  512 << 10,
 		LogLevel:       slog.LevelInfo,
 		Services:       true,
+		Metrics:        true,
 		Policies:       true,
 	}
 }
@@ -80,7 +82,7 @@ type setting struct {
 }
 
 func settings() []setting {
-	return []setting{
+	return append([]setting{
 		{[]string{"PREFECT_SERVER_API_HOST"}, "address to listen on", text(func(c *Config) *string { return &c.Host })},
 		{[]string{"PREFECT_SERVER_API_PORT"}, "port to listen on", number(func(c *Config) *int { return &c.Port }, 0, 65535)},
 		{[]string{"PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL"}, "database, in SQLAlchemy form", text(func(c *Config) *string { return &c.DatabaseURL })},
@@ -90,10 +92,11 @@ func settings() []setting {
 		{[]string{"PREFECT_SERVER_API_DEFAULT_LIMIT", "PREFECT_API_DEFAULT_LIMIT"}, "most rows of a filtered read", number(func(c *Config) *int { return &c.DefaultLimit }, 1, 1_000_000)},
 		{[]string{"PREFECT_SERVER_API_MAX_PARAMETER_SIZE"}, "most bytes of a run's parameters, 0 for no limit", number(func(c *Config) *int { return &c.MaxParameters }, 0, 1<<30)},
 		{[]string{"PREFECT_SERVER_LOGGING_LEVEL", "PREFECT_LOGGING_SERVER_LEVEL"}, "DEBUG, INFO, WARNING or ERROR", level},
+		{[]string{"PREFECT_SERVER_METRICS_ENABLED", "PREFECT_API_ENABLE_METRICS"}, "serve /api/metrics", boolean(func(c *Config) *bool { return &c.Metrics })},
 		{[]string{"INTERLOCK_HOME"}, "directory of the default database and the compilation cache", text(func(c *Config) *string { return &c.Home })},
 		{[]string{"INTERLOCK_SERVICES"}, "run the periodic services in this process", boolean(func(c *Config) *bool { return &c.Services })},
 		{[]string{"INTERLOCK_POLICIES"}, "off decides by the bookkeeping alone", boolean(func(c *Config) *bool { return &c.Policies })},
-	}
+	}, sandboxSettings()...)
 }
 
 // shown is what the API tells of the settings, in the nesting of Prefect's. It

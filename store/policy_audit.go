@@ -22,7 +22,7 @@ func insertAudit(ctx context.Context, tx *tx, a *prefect.PolicyAudit) error {
 		return err
 	}
 	_, err = tx.ExecContext(ctx, insertInto("interlock_policy_audit", "id, created, policy, outcome, body"),
-		tx.d.args(a.ID, a.Created, a.Policy, a.Outcome, string(body))...)
+		tx.d.args(a.ID, a.Created, tx.d.textArg(a.Policy), a.Outcome, string(body))...)
 	return wrapf(err, "insert policy audit")
 }
 
@@ -38,7 +38,7 @@ func (db *DB) FilterPolicyAudit(ctx context.Context, f prefect.PolicyAuditFilter
 	}
 	where, args := " WHERE 1 = 1", []any{}
 	if f.Policy != "" {
-		where, args = where+" AND policy = ?", append(args, f.Policy)
+		where, args = where+" AND policy = ?", append(args, db.d.textArg(f.Policy))
 	}
 	if f.Outcome != "" {
 		where, args = where+" AND outcome = ?", append(args, f.Outcome)

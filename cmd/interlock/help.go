@@ -66,6 +66,10 @@ const helpPolicy = `usage: interlock policy COMMAND [flags]
       [--to VERSION]
   versions POLICY            a policy's history
   remove DIGEST              delete a module that no policy uses
+  readmit DIGEST             end a module's quarantine, which five failures in a row begin
+  audit                      who changed which policy when, and what was refused; newest first
+      [--policy POLICY]      one policy's rows
+      [--limit N]            50 unless told otherwise
   explain RUN_ID             why each transition of a flow run or task run was decided as it was
 
 Every command but check talks to a server: --url, else PREFECT_API_URL, else

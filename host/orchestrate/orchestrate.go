@@ -20,6 +20,9 @@ type Orchestrator struct {
 	Now      func() prefect.Time
 	NewID    func() uuid.UUID // time-ordered, version 7
 	Notify   func()           // called after a commit with outbox items; nil if nobody waits for them
+
+	Decided  func(*prefect.Decision) // called with each decision that was stored; nil: nobody counts them
+	LostRace func(prefect.RunType)   // called for each lost race; likewise
 }
 
 // SetFlowRunState decides a proposal for a flow run and writes what was decided.
@@ -146,7 +149,11 @@ func (o *Orchestrator) settle(ctx context.Context, kind prefect.RunType, id uuid
 		if err != nil || c == nil {
 			return err
 		}
-		if err := store.Commit(ctx, c); err != nil {
+		err = store.Commit(ctx, c)
+		if errors.Is(err, ErrLostRace) && o.LostRace != nil {
+			o.LostRace(kind)
+		}
+		if err != nil {
 			return err
 		}
 		done = c
@@ -161,6 +168,9 @@ func (o *Orchestrator) settle(ctx context.Context, kind prefect.RunType, id uuid
 	}
 	if errors.Is(err, ErrLostRace) {
 		return prefect.Errorf(prefect.Unavailable, "too many changes of the run at the same time: %w", err)
+	}
+	if err == nil && o.Decided != nil && done != nil && done.Existing == nil && done.Decision != nil {
+		o.Decided(done.Decision)
 	}
 	if err == nil && o.Notify != nil && done != nil && done.Existing == nil && promises(done) {
 		o.Notify()

@@ -30,7 +30,7 @@ type guest struct {
 	order []abi.RuleManifest
 	calls atomic.Int64
 	asked atomic.Pointer[sandbox.CallOptions] // the last call's
-	fail  func() (*sandbox.Result, error) // instead of an answer, when it gives one
+	fail  func() (*sandbox.Result, error)     // instead of an answer, when it gives one
 }
 
 func newGuest(name string) *guest {

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -148,16 +149,29 @@ func (l *library) quarantined(digest string) bool {
 	return h != nil && h.quarantined()
 }
 
-// quarantinedModules returns the digests of all modules in quarantine, in order.
-func (l *library) quarantinedModules() []string {
+// Standing is what became of a module in this process.
+type Standing struct {
+	Digest, Name, Version string
+	Builtin               bool
+	Loaded                bool // an active policy uses it
+	Quarantined           bool
+	BadVerdicts           uint64 // calls whose answer was none: a kind of failure beside the sandbox's
+}
+
+// standings tells of all modules that are loaded or were, in the order of their
+// digests.
+func (l *library) standings() []Standing {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var digests []string
+	all := make([]Standing, 0, len(l.health))
 	for digest, h := range l.health {
-		if h.quarantined() {
-			digests = append(digests, digest)
+		s := Standing{Digest: digest, BadVerdicts: h.badVerdicts.Load()}
+		if m := l.loaded[digest]; m != nil {
+			s.Loaded, s.Builtin, s.Name, s.Version = true, m.builtin, m.manifest.Name, m.manifest.Version
 		}
+		s.Quarantined = h.quarantined() && !s.Builtin
+		all = append(all, s)
 	}
-	slices.Sort(digests)
-	return digests
+	slices.SortFunc(all, func(a, b Standing) int { return cmp.Compare(a.Digest, b.Digest) })
+	return all
 }

@@ -3,11 +3,13 @@ package policy
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
 
 	"github.com/interlock-run/interlock/host/prefect"
+	"github.com/interlock-run/interlock/host/sandbox"
 )
 
 // quarantineAfter is how many errors in a row keep a module from being asked.
@@ -15,7 +17,10 @@ const quarantineAfter = 5
 
 // health counts a module's errors in a row. It outlives the module: taking a
 // module out of a policy and putting it back in does not heal it.
-type health struct{ streak atomic.Int32 }
+type health struct {
+	streak      atomic.Int32
+	badVerdicts atomic.Uint64
+}
 
 func (h *health) quarantined() bool { return h.streak.Load() >= quarantineAfter }
 
@@ -45,6 +50,10 @@ const (
 // fault counts an error against a module. The one that quarantines it is
 // announced, once.
 func (r *Registry) fault(m *module, e *entry, cause error) {
+	var failed *sandbox.CallError
+	if !errors.As(cause, &failed) {
+		m.health.badVerdicts.Add(1)
+	}
 	r.log.Warn("a policy failed", "entry", e.Name, "module", m.Digest(), "error", cause)
 	if !m.health.fault() || m.builtin {
 		return
@@ -113,6 +122,6 @@ func nameOf(m *prefect.PolicyModule) string {
 // Quarantined reports whether a module is in quarantine in this process.
 func (r *Registry) Quarantined(digest string) bool { return r.library.quarantined(digest) }
 
-// QuarantinedModules returns the digests of the modules in quarantine in this
-// process, in order.
-func (r *Registry) QuarantinedModules() []string { return r.library.quarantinedModules() }
+// Standings tells of the modules that were loaded in this process, in the order of
+// their digests.
+func (r *Registry) Standings() []Standing { return r.library.standings() }

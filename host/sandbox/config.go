@@ -46,8 +46,8 @@ const (
 	defaultLoadTime    = 20 * time.Second
 )
 
-// withDefaults returns the limits with zero fields filled in.
-func (l Limits) withDefaults() Limits {
+// WithDefaults returns the limits with zero fields filled in.
+func (l Limits) WithDefaults() Limits {
 	if l.ModuleBytes == 0 {
 		l.ModuleBytes = defaultModuleBytes
 	}
