@@ -98,7 +98,8 @@ func (m *meters) text(ctx context.Context) ([]byte, error) {
 	if m.registry != nil {
 		m.modules(&t)
 	}
-	return t.Bytes(), m.stored(ctx, &t)
+	err := m.stored(ctx, &t)
+	return t.Bytes(), err
 }
 
 func (m *meters) served(t *metrics.Text) {

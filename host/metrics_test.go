@@ -53,7 +53,7 @@ func TestMetrics(t *testing.T) {
 	if t.Failed() {
 		t.Log(text)
 	}
-	if code, _ := get(t, serve(t, func(c *Config) { c.Metrics = false })+"/metrics"); code != http.StatusNotFound {
+	if code, _ := get(t, serve(t, func(c *Config) { c.Metrics, c.Policies = false, false })+"/metrics"); code != http.StatusNotFound {
 		t.Errorf("switched off: %d", code)
 	}
 }
