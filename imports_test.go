@@ -41,6 +41,7 @@ var never = []struct {
 	forbidden []string
 }{
 	{"host/prefect", []string{module + "host/", module + "store", module + "sdk"}},
+	{"host/metrics", []string{module}},
 	{"host/api", []string{module + "host/policy", module + "store"}},
 	{"host/policy", []string{module + "host/api", module + "store"}},
 	{"store", []string{module + "host/api", module + "host/policy", module + "host/sandbox"}},

@@ -8,10 +8,11 @@ import (
 	"github.com/interlock-run/interlock/host/sandbox"
 )
 
-// CheckModule says whether bytes are a policy module and returns its manifest. It
-// needs no server. Errors: Invalid with what is wrong and where.
-func CheckModule(ctx context.Context, wasm []byte) (json.RawMessage, error) {
-	runtime, err := sandbox.New(ctx, sandbox.Config{})
+// CheckModule says whether bytes are a policy module, within the limits that c
+// sets, and returns its manifest. It needs no server. Errors: Invalid with what is
+// wrong and where.
+func CheckModule(ctx context.Context, c Config, wasm []byte) (json.RawMessage, error) {
+	runtime, err := sandbox.New(ctx, sandbox.Config{Limits: c.Sandbox})
 	if err != nil {
 		return nil, err
 	}

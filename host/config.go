@@ -39,6 +39,7 @@ type Config struct {
 
 	LogLevel slog.Level
 	Services bool // run the periodic services in this process
+	Metrics  bool // count what is served, for GET /api/metrics
 	Policies bool // false decides every proposal by the bookkeeping alone: for measuring what policies cost
 
 	Sandbox sandbox.Limits // zero fields take the sandbox's defaults
@@ -64,6 +65,7 @@ func DefaultConfig() Config {
 		TagSlotWait:        10 * time.Second,
 		LogLevel:           slog.LevelInfo,
 		Services:           true,
+		Metrics:            true,
 		Policies:           true,
 	}
 }
@@ -96,7 +98,7 @@ type setting struct {
 const maxSlotWait = 24 * 3600
 
 func settings() []setting {
-	return []setting{
+	return append([]setting{
 		{[]string{"PREFECT_SERVER_API_HOST"}, "address to listen on", text(func(c *Config) *string { return &c.Host })},
 		{[]string{"PREFECT_SERVER_API_PORT"}, "port to listen on", number(func(c *Config) *int { return &c.Port }, 0, 65535)},
 		{[]string{"PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL"}, "database, in SQLAlchemy form", text(func(c *Config) *string { return &c.DatabaseURL })},
@@ -109,10 +111,11 @@ func settings() []setting {
 		{[]string{"PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS", "PREFECT_DEPLOYMENT_CONCURRENCY_SLOT_WAIT_SECONDS"}, "seconds after which a flow run without a slot of its deployment tries again", seconds(func(c *Config) *time.Duration { return &c.DeploymentSlotWait }, 0, maxSlotWait)},
 		{[]string{"PREFECT_SERVER_TASKS_TAG_CONCURRENCY_SLOT_WAIT_SECONDS", "PREFECT_TASK_RUN_TAG_CONCURRENCY_SLOT_WAIT_SECONDS"}, "most seconds after which a task run without a slot for its tags tries again", seconds(func(c *Config) *time.Duration { return &c.TagSlotWait }, 0, maxSlotWait)},
 		{[]string{"PREFECT_SERVER_LOGGING_LEVEL", "PREFECT_LOGGING_SERVER_LEVEL"}, "DEBUG, INFO, WARNING or ERROR", level},
+		{[]string{"PREFECT_SERVER_METRICS_ENABLED", "PREFECT_API_ENABLE_METRICS"}, "serve /api/metrics", boolean(func(c *Config) *bool { return &c.Metrics })},
 		{[]string{"INTERLOCK_HOME"}, "directory of the default database and the compilation cache", text(func(c *Config) *string { return &c.Home })},
 		{[]string{"INTERLOCK_SERVICES"}, "run the periodic services in this process", boolean(func(c *Config) *bool { return &c.Services })},
 		{[]string{"INTERLOCK_POLICIES"}, "off decides by the bookkeeping alone", boolean(func(c *Config) *bool { return &c.Policies })},
-	}
+	}, sandboxSettings()...)
 }
 
 // shown is what the API tells of the settings, in the nesting of Prefect's. It

@@ -88,8 +88,12 @@ func (s *Server) wire(ctx context.Context, db *store.DB) error {
 	s.hub = event.New(event.Config{Store: db, Logger: s.logger, Now: now, Auth: s.config.AuthString, NoRelay: !s.config.Services})
 	conductor := &orchestrate.Orchestrator{Store: db, Policies: orchestrate.NoPolicies{}, Now: now, NewID: prefect.NewID, Notify: s.hub.Notify}
 	var registry api.Registry
+	counts := newMeters(db, s.config.Version)
+	if s.config.Metrics {
+		counts.watch(conductor)
+	}
 	if s.config.Policies {
-		policies, err := s.openPolicies(ctx, db)
+		policies, err := s.openPolicies(ctx, db, counts)
 		if err != nil {
 			return err
 		}
@@ -103,7 +107,7 @@ func (s *Server) wire(ctx context.Context, db *store.DB) error {
 		}
 	}
 	s.http = &http.Server{
-		Handler:           s.handler(db, conductor, registry),
+		Handler:           s.handler(db, conductor, registry, counts),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
@@ -111,7 +115,7 @@ func (s *Server) wire(ctx context.Context, db *store.DB) error {
 	return nil
 }
 
-func (s *Server) openPolicies(ctx context.Context, db *store.DB) (*policy.Registry, error) {
+func (s *Server) openPolicies(ctx context.Context, db *store.DB, counts *meters) (*policy.Registry, error) {
 	runtime, err := sandbox.New(ctx, sandbox.Config{CacheDir: s.config.CacheDir(), Limits: s.config.Sandbox, Logger: s.logger})
 	if err != nil {
 		return nil, fmt.Errorf("cannot make the sandbox: %w", err)
@@ -124,11 +128,12 @@ func (s *Server) openPolicies(ctx context.Context, db *store.DB) (*policy.Regist
 	registry, err := policy.Open(ctx, policy.Config{
 		Store: db, Modules: policy.Sandbox(runtime), Builtin: wasm,
 		Defaults: defaultPolicies(), Settings: builtinSettings(&s.config),
-		Now: now, Logger: s.logger,
+		Now: now, Logger: s.logger, Publish: s.hub.Publish,
 	})
 	if err != nil {
 		return nil, err
 	}
+	counts.registry, counts.runtime = registry, runtime
 	s.watch = registry.Watch
 	s.onClose(func(context.Context) error { registry.Close(); return nil })
 	return registry, nil
@@ -178,8 +183,8 @@ func builtinSettings(c *Config) map[string]json.RawMessage {
 	return configs
 }
 
-func (s *Server) handler(db *store.DB, conductor *orchestrate.Orchestrator, registry api.Registry) http.Handler {
-	return api.New(api.Config{
+func (s *Server) handler(db *store.DB, conductor *orchestrate.Orchestrator, registry api.Registry, counts *meters) http.Handler {
+	c := api.Config{
 		Store: db, Orchestrator: conductor, Registry: registry, Events: events{s.hub},
 		Logger: s.logger, Now: now, NewID: prefect.NewID, PublishLogs: s.hub.PublishLogs, Check: policy.CheckJSON,
 		AuthString: s.config.AuthString, CSRF: s.config.CSRFProtection, CSRFExpiration: s.config.CSRFExpiration,
@@ -188,7 +193,12 @@ func (s *Server) handler(db *store.DB, conductor *orchestrate.Orchestrator, regi
 		EventsIn:  http.HandlerFunc(s.hub.EventsIn),
 		EventsOut: http.HandlerFunc(s.hub.EventsOut),
 		LogsOut:   http.HandlerFunc(s.hub.LogsOut),
-	})
+		MaxModule: int64(s.config.Sandbox.WithDefaults().ModuleBytes),
+	}
+	if s.config.Metrics {
+		c.Observe, c.Metrics = counts.request, counts.text
+	}
+	return api.New(c)
 }
 
 // Addr is the address that the server listens on.

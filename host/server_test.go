@@ -146,7 +146,7 @@ func TestWhatAServerKeepsIsThereAfterARestart(t *testing.T) {
 }
 
 func TestACheckedModule(t *testing.T) {
-	if _, err := CheckModule(context.Background(), []byte("no wasm")); err == nil || strings.Contains(err.Error(), "\n") {
+	if _, err := CheckModule(context.Background(), DefaultConfig(), []byte("no wasm")); err == nil || strings.Contains(err.Error(), "\n") {
 		t.Errorf("error is %v", err)
 	}
 }

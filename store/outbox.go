@@ -41,6 +41,24 @@ func (db *DB) ReadOutboxKind(ctx context.Context, kind string, limit int) (list 
 	return list, err
 }
 
+// CountOutbox returns how many rows there are of each kind that has any.
+func (db *DB) CountOutbox(ctx context.Context) (map[string]int, error) {
+	type kind struct {
+		name string
+		rows int
+	}
+	scan := func(row scanner) (k kind, err error) { return k, row.Scan(&k.name, &k.rows) }
+	counts := map[string]int{}
+	err := db.read(ctx, func(q querier) error {
+		kinds, err := all(ctx, q, scan, "SELECT kind, count(*) FROM interlock_outbox GROUP BY kind")
+		for _, k := range kinds {
+			counts[k.name] = k.rows
+		}
+		return err
+	})
+	return counts, err
+}
+
 // DeleteOutbox deletes rows; those that are gone already are no error.
 func (db *DB) DeleteOutbox(ctx context.Context, seqs []int64) error {
 	if len(seqs) == 0 {

@@ -20,13 +20,17 @@ const (
 )
 
 // SaveModule stores a module. Its digest is its identity: the same digest again
-// changes nothing and returns false.
-func (db *DB) SaveModule(ctx context.Context, m *prefect.PolicyModule) (created bool, err error) {
+// changes nothing and returns false. The audit row, if not nil, is stored in the
+// same transaction, here and below.
+func (db *DB) SaveModule(ctx context.Context, m *prefect.PolicyModule, audit *prefect.PolicyAudit) (created bool, err error) {
 	err = db.write(ctx, func(tx *tx) error {
 		n, err := affected(tx.ExecContext(ctx, insertInto("interlock_policy_module", "digest, created, size, manifest, wasm")+" ON CONFLICT (digest) DO NOTHING",
 			tx.d.args(m.Digest, m.Created, m.Size, object(m.Manifest), m.Wasm)...))
+		if err != nil {
+			return err
+		}
 		created = n > 0
-		return err
+		return insertAudit(ctx, tx, audit)
 	})
 	return created, err
 }
@@ -59,7 +63,7 @@ func (db *DB) ListModules(ctx context.Context) (list []*prefect.PolicyModule, er
 
 // DeleteModule deletes a module. Errors: NotFound, Conflict while the active
 // version of a policy names it.
-func (db *DB) DeleteModule(ctx context.Context, digest string) error {
+func (db *DB) DeleteModule(ctx context.Context, digest string, audit *prefect.PolicyAudit) error {
 	err := db.write(ctx, func(tx *tx) error {
 		if err := lockPolicies(ctx, tx); err != nil {
 			return err
@@ -81,6 +85,9 @@ func (db *DB) DeleteModule(ctx context.Context, digest string) error {
 		}
 		if n == 0 {
 			return errNoRow
+		}
+		if err := insertAudit(ctx, tx, audit); err != nil {
+			return err
 		}
 		return policiesChanged(ctx, tx)
 	})
@@ -129,7 +136,7 @@ func (db *DB) ReadPolicyVersions(ctx context.Context, name string) (list []*pref
 // SavePolicyVersion stores v as version expect+1 of its policy and so makes it
 // the active one. Errors: Conflict when the active version is not expect (0: none
 // yet), or when v names a module that is not stored.
-func (db *DB) SavePolicyVersion(ctx context.Context, v *prefect.PolicyVersion, expect int) error {
+func (db *DB) SavePolicyVersion(ctx context.Context, v *prefect.PolicyVersion, expect int, audit *prefect.PolicyAudit) error {
 	entries, err := marshal(v.Entries)
 	if err != nil {
 		return err
@@ -154,6 +161,12 @@ func (db *DB) SavePolicyVersion(ctx context.Context, v *prefect.PolicyVersion, e
 		_, err := tx.ExecContext(ctx, insertInto("interlock_policy_version", versionColumns),
 			tx.d.args(v.Name, v.Version, v.Created, v.Reason, entries)...)
 		if err != nil {
+			return err
+		}
+		if audit != nil {
+			audit.Version = v.Version
+		}
+		if err := insertAudit(ctx, tx, audit); err != nil {
 			return err
 		}
 		return policiesChanged(ctx, tx)

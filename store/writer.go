@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/interlock-run/interlock/host/metrics"
 	"github.com/interlock-run/interlock/host/prefect"
 )
 
@@ -39,6 +40,7 @@ type writer struct {
 	tx    *tx
 	cache *statementCache
 	queue chan *unit
+	sizes *metrics.Histogram // of groups
 
 	mu     sync.RWMutex // held for reading while a unit is put into the queue
 	closed bool
@@ -50,12 +52,22 @@ func newWriter(conn *sql.Conn, d *dialect, clock func() prefect.Time) *writer {
 		conn:  conn,
 		cache: newStatementCache(),
 		queue: make(chan *unit, queueLength),
+		sizes: metrics.NewHistogram(metrics.SizeBounds()),
 		ended: make(chan struct{}),
 	}
 	q := &statements{prepare: conn.PrepareContext, direct: conn, cache: w.cache}
 	w.tx = &tx{querier: unstoppable{q}, d: d, clock: clock}
 	go w.run()
 	return w
+}
+
+// Writes tells of the writes that wait for SQLite's one writer, and of the sizes of
+// the groups it has written; ok is false on Postgres, which has none.
+func (db *DB) Writes() (waiting int, groups *metrics.Histogram, ok bool) {
+	if db.writer == nil {
+		return 0, nil, false
+	}
+	return len(db.writer.queue), db.writer.sizes, true
 }
 
 // do runs fn in the next group and returns when that group is on disk, or when
@@ -100,6 +112,7 @@ func (w *writer) run() {
 	group := make([]*unit, 0, maxGroup)
 	for first := range w.queue {
 		group = w.collect(append(group[:0], first))
+		w.sizes.Observe(float64(len(group)))
 		w.commit(group)
 	}
 }

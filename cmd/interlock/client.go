@@ -96,6 +96,7 @@ func (c *client) send(ctx context.Context, method, path, contentType string, bod
 		return 0, err
 	}
 	req.Header.Set("Content-Type", contentType)
+	req.Header.Set("User-Agent", "interlock/"+buildVersion())
 	if c.csrf.Token != "" {
 		req.Header.Set("Prefect-Csrf-Token", c.csrf.Token)
 		req.Header.Set("Prefect-Csrf-Client", c.csrf.Client)

@@ -57,6 +57,8 @@ const helpPolicy = `usage: interlock policy COMMAND [flags]
       [--rule R]             the module's rule; needed when it has several and none is called NAME
       [--config JSON]        the rule's configuration
       [--on-error MODE]      fallback (default), closed or open
+      [--fuel N]             work that a call may do, in units of about one instruction
+      [--stack BYTES]        depth of nested calls
       [--policy POLICY]      needed when NAME stands in several policies
   use NAME builtin           give the entry back to the built-in rule
   put POLICY FILE            replace a policy's entries by those in a JSON file ("-": standard input)
@@ -64,6 +66,10 @@ const helpPolicy = `usage: interlock policy COMMAND [flags]
       [--to VERSION]
   versions POLICY            a policy's history
   remove DIGEST              delete a module that no policy uses
+  readmit DIGEST             end a module's quarantine, which five failures in a row begin
+  audit                      who changed which policy when, and what was refused; newest first
+      [--policy POLICY]      one policy's rows
+      [--limit N]            50 unless told otherwise
   explain RUN_ID             why each transition of a flow run or task run was decided as it was
 
 Every command but check talks to a server: --url, else PREFECT_API_URL, else

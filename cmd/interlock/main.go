@@ -38,7 +38,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"serve", "[flags]", "serve the API and run the services", serve},
-		{"policy", "check|push|list|show|use|put|rollback|versions|remove|explain", "manage policy modules on a running server", policyCommands},
+		{"policy", "check|push|list|show|use|put|rollback|versions|remove|readmit|explain|audit", "manage policy modules on a running server", policyCommands},
 		{"database", "upgrade", "bring a database to the schema of this binary", database},
 		{"version", "", "print the version", version},
 	}

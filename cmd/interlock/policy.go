@@ -19,6 +19,8 @@ import (
 type policyFlags struct {
 	url, rule, config, onError, policy string
 	to                                 int
+	limit                              int
+	fuel, stack                        uint64
 }
 
 // policyCommand is one word after `interlock policy`.
@@ -46,6 +48,10 @@ func policyRun(name string) (run policyCommand, min, max int) {
 		return policyRemove, 1, 1
 	case "explain":
 		return policyExplain, 1, 1
+	case "audit":
+		return policyAudit, 0, 0
+	case "readmit":
+		return policyReadmit, 1, 1
 	}
 	return nil, 0, 0
 }
@@ -67,6 +73,9 @@ func policyCommands(ctx context.Context, e env, args []string) error {
 	set.StringVar(&f.onError, "on-error", "", "")
 	set.StringVar(&f.policy, "policy", "", "")
 	set.IntVar(&f.to, "to", 0, "")
+	set.IntVar(&f.limit, "limit", 50, "")
+	set.Uint64Var(&f.fuel, "fuel", 0, "")
+	set.Uint64Var(&f.stack, "stack", 0, "")
 	words, err := parseMixed(set, args[1:])
 	if err != nil {
 		return usagef("%v", err)
@@ -96,7 +105,11 @@ func policyCheck(ctx context.Context, e env, _ *client, _ policyFlags, args []st
 	if err != nil {
 		return err
 	}
-	manifest, err := host.CheckModule(ctx, wasm)
+	c := host.DefaultConfig()
+	if err := c.FromEnvironment(e.lookup); err != nil {
+		return err
+	}
+	manifest, err := host.CheckModule(ctx, c, wasm)
 	if err != nil {
 		return fmt.Errorf("%s: %w", args[0], err)
 	}
@@ -131,7 +144,10 @@ func push(ctx context.Context, c *client, file string) (*prefect.PolicyModule, b
 }
 
 func policyList(ctx context.Context, e env, c *client, _ policyFlags, _ []string) error {
-	var modules []prefect.PolicyModule
+	var modules []struct {
+		prefect.PolicyModule
+		Quarantined bool `json:"quarantined"`
+	}
 	if _, err := c.call(ctx, http.MethodGet, "/modules", nil, &modules); err != nil {
 		return err
 	}
@@ -142,15 +158,31 @@ func policyList(ctx context.Context, e env, c *client, _ policyFlags, _ []string
 	w := tabwriter.NewWriter(e.stdout, 0, 4, 2, ' ', 0)
 	defer w.Flush()
 	for _, m := range modules {
-		fmt.Fprintf(w, "module %s\t%s\t%d bytes\n", shortDigest(m.Digest), manifestName(m.Manifest), m.Size)
+		standing := ""
+		if m.Quarantined {
+			standing = "in quarantine"
+		}
+		fmt.Fprintf(w, "module %s\t%s\t%d bytes\t%s\n", shortDigest(m.Digest), manifestName(m.Manifest), m.Size, standing)
 	}
 	for _, p := range policies {
 		fmt.Fprintf(w, "\npolicy %s, version %d\t(%s)\n", p.Name, p.Version, p.Reason)
 		for _, entry := range p.Entries {
-			fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", entry.Name, shortDigest(entry.Module), entry.Rule, entry.OnError)
+			fmt.Fprintf(w, "  %s\t%s\t%s\t%s%s\n", entry.Name, shortDigest(entry.Module), entry.Rule, entry.OnError, entryLimits(entry))
 		}
 	}
 	return nil
+}
+
+// entryLimits shows the limits that an entry has of its own.
+func entryLimits(e prefect.PolicyEntry) string {
+	text := ""
+	if e.Fuel > 0 {
+		text += fmt.Sprintf(", fuel %d", e.Fuel)
+	}
+	if e.StackBytes > 0 {
+		text += fmt.Sprintf(", stack %d", e.StackBytes)
+	}
+	return text
 }
 
 func policyShow(ctx context.Context, e env, c *client, _ policyFlags, args []string) error {

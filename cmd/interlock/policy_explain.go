@@ -97,6 +97,9 @@ func printRule(w io.Writer, r *prefect.RuleDecision) {
 	if r.Fuel > 0 {
 		fmt.Fprintf(w, " fuel %d", r.Fuel)
 	}
+	if r.MaxFuel > 0 {
+		fmt.Fprintf(w, " of %d", r.MaxFuel)
+	}
 	if r.Reason != "" {
 		fmt.Fprintf(w, " %q", r.Reason)
 	}

@@ -33,6 +33,8 @@ func (f *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "GET /api/csrf-token":
 		client := r.URL.Query().Get("client")
 		json.NewEncoder(w).Encode(map[string]string{"client": client, "token": "token of " + client})
+	case "GET /api/interlock/modules":
+		w.Write([]byte("[]"))
 	case "GET /api/interlock/policies":
 		json.NewEncoder(w).Encode([]prefect.PolicyVersion{f.active})
 	case "GET /api/interlock/policies/CoreFlowPolicy":
@@ -60,6 +62,11 @@ func (f *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "POST /api/interlock/policies/CoreFlowPolicy/rollback":
 		f.active.Version++
 		json.NewEncoder(w).Encode(f.active)
+	case "GET /api/interlock/audit":
+		json.NewEncoder(w).Encode([]prefect.PolicyAudit{{Action: prefect.AuditPut, Outcome: prefect.AuditRefused, Policy: r.URL.Query().Get("policy"),
+			Modules: []string{"sha256:" + strings.Repeat("ab", 32)}, Actor: prefect.Actor{Address: "10.0.0.1"}, Reason: "no \x1b[2J"}})
+	case "POST /api/interlock/modules/sha256:1/readmit":
+		w.WriteHeader(http.StatusNoContent)
 	default:
 		w.WriteHeader(http.StatusNotFound)
 		w.Write([]byte(`{"detail":"nothing here"}`))
@@ -112,6 +119,33 @@ func TestUsePutsTheModuleIntoTheEntryAndKeepsTheRest(t *testing.T) {
 	}
 	if f.auth == "" {
 		t.Error("PREFECT_API_AUTH_STRING was not sent")
+	}
+}
+
+func TestUseSetsLimits(t *testing.T) {
+	f := &fakeServer{active: twoEntries(), manifest: `{"rules":[{"name":"Backoff"}]}`}
+	code, _, errOut := interlockWith(t, f, "policy", "use", "RetryFailedFlows", wasmFile(t), "--fuel", "5000", "--stack", "4096")
+	if got := f.active.Entries[1]; code != 0 || got.Fuel != 5000 || got.StackBytes != 4096 {
+		t.Errorf("exit code %d %s, entry %+v", code, errOut, got)
+	}
+	if code, _, _ := interlockWith(t, f, "policy", "use", "RetryFailedFlows", wasmFile(t), "--stack", "99999999999"); code != 2 {
+		t.Errorf("exit code %d for a stack that is none", code)
+	}
+	if _, out, _ := interlockWith(t, f, "policy", "list"); !strings.Contains(out, "fuel 5000, stack 4096") {
+		t.Errorf("the list does not show the limits: %s", out)
+	}
+}
+
+func TestAuditAndReadmit(t *testing.T) {
+	code, out, errOut := interlockWith(t, &fakeServer{}, "policy", "audit", "--policy", "P")
+	if code != 0 || !strings.Contains(out, "put  refused  P sha256:abababababab  10.0.0.1") || strings.Contains(out, "\x1b") {
+		t.Errorf("exit code %d: %q %s", code, out, errOut)
+	}
+	if code, out, _ := interlockWith(t, &fakeServer{}, "policy", "readmit", "sha256:1"); code != 0 || out != "sha256:1 is asked again\n" {
+		t.Errorf("exit code %d: %q", code, out)
+	}
+	if code, _, _ := interlockWith(t, &fakeServer{}, "policy", "readmit", "sha256:2"); code != 1 {
+		t.Errorf("exit code %d for a module that is not there", code)
 	}
 }
 

@@ -22,6 +22,10 @@ const useTries = 5
 func policyUse(ctx context.Context, e env, c *client, f policyFlags, args []string) error {
 	name, source := args[0], args[1]
 	change := prefect.PolicyEntry{Name: name, Module: source, Rule: f.rule, OnError: prefect.OnError(f.onError)}
+	if f.stack > prefect.MaxEntryStackBytes {
+		return usagef("--stack is at most %d", prefect.MaxEntryStackBytes)
+	}
+	change.Fuel, change.StackBytes = f.fuel, uint32(f.stack)
 	if f.config != "" {
 		if !json.Valid([]byte(f.config)) {
 			return usagef("--config is not JSON")

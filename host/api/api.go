@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -49,6 +50,12 @@ type Config struct {
 	MaxParams    int           // bytes of a run's parameters; 0 is no limit
 	Timeout      time.Duration // of a request, body included; default 1 minute
 	GzipFrom     int           // bytes from which replies are compressed for clients that accept it; 0: never
+
+	// Observe is told of each request after its reply. route is its pattern, "" for
+	// a path that has none. Nil: nobody counts.
+	Observe func(method, route string, status int, took time.Duration)
+	// Metrics appends what GET /api/metrics answers; nil: 404.
+	Metrics func(ctx context.Context) ([]byte, error)
 
 	// Settings is what GET /api/admin/settings answers; secrets must be masked.
 	Settings any

@@ -45,7 +45,7 @@ func testOperations(t *testing.T, d *document) {
 	t.Helper()
 	var routed []string
 	for _, rt := range (&server{}).routes() {
-		if !strings.HasPrefix(rt.pattern, "/interlock/") {
+		if !strings.HasPrefix(rt.pattern, "/interlock/") && rt.pattern != "/metrics" { // which the reference has when told to, but not in its document
 			routed = append(routed, rt.method+" "+rt.pattern)
 		}
 	}

@@ -101,6 +101,7 @@ func (f *fake) DeleteModule(ctx context.Context, digest string) error {
 }
 
 func (f *fake) Readmit(ctx context.Context, digest string) error {
+	f.actor = prefect.ActorOf(ctx)
 	_, err := f.Module(ctx, digest)
 	return err
 }
@@ -153,6 +154,11 @@ func (f *fake) Rollback(ctx context.Context, name string, version int) (*prefect
 func (f *fake) Decisions(_ context.Context, filter prefect.DecisionFilter) ([]*prefect.Decision, error) {
 	f.decision = filter
 	return f.decisions, f.fail
+}
+
+func (f *fake) Audit(ctx context.Context, filter prefect.PolicyAuditFilter) ([]*prefect.PolicyAudit, error) {
+	f.audit = filter
+	return []*prefect.PolicyAudit{{Action: prefect.AuditPut, Actor: f.actor}}, f.fail
 }
 
 // The events.

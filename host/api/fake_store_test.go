@@ -25,6 +25,8 @@ type fake struct {
 	modules   []*prefect.PolicyModule
 	policies  []*prefect.PolicyVersion
 	decisions []*prefect.Decision
+	audit     prefect.PolicyAuditFilter // the last one
+	actor     prefect.Actor             // of the last readmission
 
 	limit   prefect.ConcurrencyLimit // what updates are applied to
 	request prefect.SlotRequest      // the last one

@@ -50,6 +50,9 @@ type policyEntry struct {
 	Rule    string          `json:"rule"`
 	Config  json.RawMessage `json:"config" bind:"object,null"`
 	OnError string          `json:"on_error" bind:"enum=fallback|closed|open"`
+
+	Fuel       *int64 `json:"fuel" bind:"ge=1000,le=1000000000"`
+	StackBytes *int64 `json:"stack_bytes" bind:"ge=1024,le=4194304"`
 }
 
 // entry fills in what was left out: the built-in module, and the rule of the
@@ -67,7 +70,14 @@ func (e policyEntry) entry() prefect.PolicyEntry {
 	if e.OnError == "" {
 		e.OnError = string(prefect.Fallback)
 	}
-	return prefect.PolicyEntry{Name: e.Name, Module: e.Module, Rule: e.Rule, Config: e.Config, OnError: prefect.OnError(e.OnError)}
+	entry := prefect.PolicyEntry{Name: e.Name, Module: e.Module, Rule: e.Rule, Config: e.Config, OnError: prefect.OnError(e.OnError)}
+	if e.Fuel != nil {
+		entry.Fuel = uint64(*e.Fuel)
+	}
+	if e.StackBytes != nil {
+		entry.StackBytes = uint32(*e.StackBytes)
+	}
+	return entry
 }
 
 func (s *server) putPolicy(w http.ResponseWriter, r *http.Request) error {

@@ -56,14 +56,21 @@ func TestPolicies(t *testing.T) {
 	}
 	r.want(409, "PUT", "/interlock/policies/CoreFlowPolicy", `{"version":1,"entries":[]}`)
 	r.want(404, "PUT", "/interlock/policies/Other", `{"version":1,"entries":[]}`)
+	put = r.want(200, "PUT", "/interlock/policies/CoreFlowPolicy", `{"version":2,"entries":[{"name":"C","module":"sha256:aa","fuel":1000,"stack_bytes":4194304},{"name":"D","fuel":null}]}`)
+	if at(t, put, "entries", 0, "fuel") != 1000.0 || at(t, put, "entries", 0, "stack_bytes") != 4194304.0 || at(t, put, "entries", 1, "fuel") != nil {
+		t.Errorf("reply %v", put)
+	}
+	for _, limits := range []string{`"fuel":999`, `"fuel":1000000001`, `"fuel":1.5`, `"fuel":"x"`, `"stack_bytes":1023`, `"stack_bytes":4194305`} {
+		r.want(422, "PUT", "/interlock/policies/CoreFlowPolicy", `{"version":3,"entries":[{"name":"C",`+limits+`}]}`)
+	}
 	for _, body := range []string{`{}`, `{"version":1}`, `{"version":2,"entries":[{"name":"B","on_error":"x"}]}`, `{"version":2,"entries":[{"name":"B","config":[]}]}`, `{"version":2,"entries":[{"nam":"B"}]}`} {
 		r.want(422, "PUT", "/interlock/policies/CoreFlowPolicy", body)
 	}
-	if got := r.want(200, "GET", "/interlock/policies/CoreFlowPolicy/versions", ""); len(got.([]any)) != 2 {
+	if got := r.want(200, "GET", "/interlock/policies/CoreFlowPolicy/versions", ""); len(got.([]any)) != 3 {
 		t.Errorf("versions %v", got)
 	}
 	back := r.want(200, "POST", "/interlock/policies/CoreFlowPolicy/rollback", `{"version":1}`)
-	if at(t, back, "version") != 3.0 || at(t, back, "entries", 0, "name") != "A" {
+	if at(t, back, "version") != 4.0 || at(t, back, "entries", 0, "name") != "A" {
 		t.Errorf("reply %v", back)
 	}
 	r.want(422, "POST", "/interlock/policies/CoreFlowPolicy/rollback", `{"version":0}`)
@@ -91,6 +98,23 @@ func TestDecisions(t *testing.T) {
 	}
 	for _, query := range []string{"flow_run_id=x", "limit=201", "limit=-1", "offset=x", "flow_run_id=" + unknown + "&task_run_id=" + unknown} {
 		r.want(422, "GET", "/interlock/decisions?"+query, "")
+	}
+}
+
+func TestAudit(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.AuthString = "admin:secret" })
+	auth := []string{"Authorization", "Basic YWRtaW46c2VjcmV0", "User-Agent", "curl/8 " + strings.Repeat("x", 200)}
+	r.want(401, "GET", "/interlock/audit", "")
+	r.want(404, "POST", "/interlock/modules/sha256:x/readmit", "", auth...)
+	got := r.want(200, "GET", "/interlock/audit?policy=P&outcome=refused&limit=3&offset=4", "", auth...)
+	if want := (prefect.PolicyAuditFilter{Policy: "P", Outcome: "refused", Limit: 3, Offset: 4}); r.audit != want {
+		t.Errorf("asked for %+v", r.audit)
+	}
+	if at(t, got, 0, "actor", "user") != "admin" || at(t, got, 0, "actor", "address") != "192.0.2.1" || len(at(t, got, 0, "actor", "agent").(string)) != agentBytes {
+		t.Errorf("rows %v", got)
+	}
+	for _, query := range []string{"outcome=maybe", "limit=0", "limit=201", "offset=-1"} {
+		r.want(422, "GET", "/interlock/audit?"+query, "", auth...)
 	}
 }
 

@@ -74,11 +74,19 @@ func (s *server) about(r *http.Request, err error) []any {
 	return []any{"request", requestID(r.Context()), "method", r.Method, "path", r.URL.Path, "error", err}
 }
 
-type requestIDKey struct{}
+type requestKey struct{}
+
+// request is what is known of a request beside the request itself.
+type request struct {
+	id    string
+	route string // its pattern, once the router has found one
+}
 
 func requestID(ctx context.Context) string {
-	id, _ := ctx.Value(requestIDKey{}).(string)
-	return id
+	if known, ok := ctx.Value(requestKey{}).(*request); ok {
+		return known.id
+	}
+	return ""
 }
 
 // requestIDs numbers requests; the prefix tells processes apart.
@@ -109,21 +117,28 @@ func (w *statusWriter) WriteHeader(status int) {
 // Unwrap lets http.ResponseController reach the connection.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// logged gives each request an id, in X-Request-ID of the reply, and logs it at
-// debug level.
+// logged gives each request an id, in X-Request-ID of the reply, tells Observe of
+// it, and logs it at debug level.
 func (s *server) logged(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id := s.ids.next()
-		w.Header()["X-Request-Id"] = []string{id}
-		r = r.WithContext(context.WithValue(r.Context(), requestIDKey{}, id))
-		if !s.Logger.Enabled(r.Context(), slog.LevelDebug) {
+		known := &request{id: s.ids.next()}
+		w.Header()["X-Request-Id"] = []string{known.id}
+		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, known))
+		debug := s.Logger.Enabled(r.Context(), slog.LevelDebug)
+		if !debug && s.Observe == nil {
 			next.ServeHTTP(w, r)
 			return
 		}
 		start, sw := time.Now(), &statusWriter{ResponseWriter: w, status: http.StatusOK}
 		next.ServeHTTP(sw, r)
-		s.Logger.DebugContext(r.Context(), "request", "request", id, "method", r.Method, "path", r.URL.Path,
-			"status", sw.status, "took", time.Since(start))
+		took := time.Since(start)
+		if s.Observe != nil {
+			s.Observe(r.Method, known.route, sw.status, took)
+		}
+		if debug {
+			s.Logger.DebugContext(r.Context(), "request", "request", known.id, "method", r.Method, "path", r.URL.Path,
+				"status", sw.status, "took", took)
+		}
 	})
 }
 

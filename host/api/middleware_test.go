@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -41,6 +42,31 @@ func TestRoot(t *testing.T) {
 	}
 	r.fail = errors.New("down")
 	r.want(503, "GET", "/ready", "")
+}
+
+func TestEachRequestIsCounted(t *testing.T) {
+	var seen []string
+	r := newRig(t, func(c *Config) {
+		c.AuthString = "a:b"
+		c.Observe = func(method, route string, status int, took time.Duration) {
+			seen = append(seen, fmt.Sprint(method, " ", route, " ", status))
+		}
+		c.Metrics = func(context.Context) ([]byte, error) { return []byte("up 1\n"), nil }
+	})
+	auth := []string{"Authorization", "Basic YTpi"}
+	r.do("GET", "/health", "")
+	r.do("GET", "/flows/"+unknown, "", auth...)
+	r.do("GET", "/nothing", "", auth...)
+	r.do("PUT", "/flows", "", auth...)
+	r.do("GET", "/flows/"+unknown, "")
+	if w := r.do("GET", "/metrics", "", auth...); w.Code != 200 || w.Body.String() != "up 1\n" || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain; version=0.0.4") {
+		t.Errorf("metrics: %d %s", w.Code, w.Body)
+	}
+	want := "GET /health 200, GET /flows/{id} 404, GET  404, PUT  405, GET  401, GET /metrics 200"
+	if got := strings.Join(seen, ", "); got != want {
+		t.Errorf("counted %s, want %s", got, want)
+	}
+	newRig(t).want(404, "GET", "/metrics", "")
 }
 
 func TestRouting(t *testing.T) {

@@ -137,6 +137,8 @@ type Registry interface {
 	Policies
 	// Decisions returns records of decided proposals, oldest first.
 	Decisions(ctx context.Context, f prefect.DecisionFilter) ([]*prefect.Decision, error)
+	// Audit returns the attempts at changing policies, newest first.
+	Audit(ctx context.Context, f prefect.PolicyAuditFilter) ([]*prefect.PolicyAudit, error)
 }
 
 // Modules are the policy modules in store.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/go-chi/chi/v5"
 )
@@ -24,6 +25,7 @@ func (s *server) routes() []route {
 		{"GET", "/version", s.version, true},
 		{"GET", "/hello", s.hello, false},
 		{"GET", "/ready", s.ready, false},
+		{"GET", "/metrics", s.readMetrics, true},
 		{"GET", "/csrf-token", s.createCSRFToken, false},
 
 		{"GET", "/admin/version", s.prefectVersion, false},
@@ -104,6 +106,7 @@ func (s *server) routes() []route {
 		{"GET", "/interlock/policies/{name}/versions", s.listPolicyVersions, true},
 		{"POST", "/interlock/policies/{name}/rollback", s.rollbackPolicy, true},
 		{"GET", "/interlock/decisions", s.listDecisions, true},
+		{"GET", "/interlock/audit", s.listAudit, true},
 		{"GET", "/interlock/version", s.interlockVersion, true},
 	}
 }
@@ -119,7 +122,13 @@ func (s *server) newRouter() *chi.Mux {
 		if !rt.anyVersion {
 			handle = checkVersion(handle)
 		}
+		if strings.HasPrefix(rt.pattern, "/interlock/") {
+			handle = s.acting(handle)
+		}
 		mux.MethodFunc(rt.method, rt.pattern, func(w http.ResponseWriter, r *http.Request) {
+			if known, ok := r.Context().Value(requestKey{}).(*request); ok {
+				known.route = rt.pattern
+			}
 			if err := handle(w, r); err != nil {
 				s.writeError(w, r, err)
 			}

@@ -21,6 +21,9 @@ type Orchestrator struct {
 	NewID    func() uuid.UUID // time-ordered, version 7
 	Notify   func()           // called after a commit with outbox items; nil if nobody waits for them
 
+	Decided  func(*prefect.Decision) // called with each decision that was stored; nil: nobody counts them
+	LostRace func(prefect.RunType)   // called for each lost race; likewise
+
 	recent recent
 }
 
@@ -86,7 +89,13 @@ func (o *Orchestrator) setRecent(ctx context.Context, kind prefect.RunType, id u
 // committed is called after a commit.
 func (o *Orchestrator) committed(c *Commit) {
 	o.recent.remember(c)
-	if o.Notify != nil && c.Existing == nil && promises(c) {
+	if c.Existing != nil {
+		return
+	}
+	if o.Decided != nil && c.Decision != nil {
+		o.Decided(c.Decision)
+	}
+	if o.Notify != nil && promises(c) {
 		o.Notify()
 	}
 }
@@ -179,7 +188,11 @@ func (o *Orchestrator) settle(ctx context.Context, kind prefect.RunType, id uuid
 		if err != nil || c == nil {
 			return err
 		}
-		if err := store.Commit(ctx, c); err != nil {
+		err = store.Commit(ctx, c)
+		if errors.Is(err, ErrLostRace) && o.LostRace != nil {
+			o.LostRace(kind)
+		}
+		if err != nil {
 			return err
 		}
 		done = c

@@ -25,14 +25,13 @@ func (e *evaluation) ask(ctx context.Context, turns []turn) error {
 	case m == nil:
 		return e.failAll(ctx, turns, turns[0].entry.broken)
 	case m.health.quarantined() && !m.builtin:
-		return e.failAll(ctx, turns, "the module is in quarantine after too many errors in a row")
+		return e.failAll(ctx, turns, errQuarantined.Error())
 	}
-	result, err := e.call(ctx, m, turns)
-	if err != nil {
-		return e.callFailed(ctx, m, turns, err)
-	}
-	v, err := e.read(turns, result)
-	if err != nil {
+	v, result, err := e.consult(ctx, m, turns)
+	switch {
+	case errors.Is(err, errQuarantined):
+		return e.failAll(ctx, turns, err.Error())
+	case err != nil:
 		return e.callFailed(ctx, m, turns, err)
 	}
 	for i, t := range turns {
@@ -59,6 +58,43 @@ func (e *evaluation) answered(t turn, v *abi.Verdict, i int) error {
 	return fmt.Errorf("the rule failed: %s", cut(v.Error, abi.MaxReason))
 }
 
+var errQuarantined = errors.New("the module is in quarantine after too many errors in a row")
+
+// builtinFuel is the work that the built-in module may do in a call: it is
+// trusted, and whatever a run carries it has to decide.
+const builtinFuel = 1_000_000_000
+
+// consult asks a module and reads its answer, in a lane unless the module is the
+// built-in one. A fault is noted before the lane is left, so that who waits for it
+// learns of a quarantine. Errors: errQuarantined, those of a call and of reading.
+func (e *evaluation) consult(ctx context.Context, m *module, turns []turn) (*abi.Verdict, *sandbox.Result, error) {
+	r := e.plan.registry
+	if !m.builtin {
+		if err := r.lanes.enter(ctx); err != nil {
+			return nil, nil, err
+		}
+		defer r.lanes.leave()
+		if m.health.quarantined() {
+			return nil, nil, errQuarantined
+		}
+	}
+	result, err := e.call(ctx, m, turns)
+	var v *abi.Verdict
+	if err == nil {
+		v, err = e.read(turns, result)
+	}
+	if err != nil && len(turns) == 1 && ctx.Err() == nil && faulty(err) {
+		r.fault(m, turns[0].entry, err)
+	}
+	return v, result, err
+}
+
+// faulty reports whether a failure is the module's own.
+func faulty(err error) bool {
+	var failed *sandbox.CallError
+	return !errors.As(err, &failed) || failed.Kind.ModuleFault()
+}
+
 func (e *evaluation) call(ctx context.Context, m *module, turns []turn) (*sandbox.Result, error) {
 	entries := make([]*entry, len(turns))
 	for i, t := range turns {
@@ -68,10 +104,14 @@ func (e *evaluation) call(ctx context.Context, m *module, turns []turn) (*sandbo
 		phase: e.name, entries: entries, t: &e.t, proposed: e.proposed, intended: e.t.Proposed.Type,
 		final: e.final, status: e.status, seed: seed(&e.t),
 	}
+	o := sandbox.CallOptions{Now: e.t.Now.Time, Seed: c.seed, Fuel: builtinFuel}
+	if !m.builtin {
+		o.Fuel, o.StackBytes = entries[0].Fuel, entries[0].StackBytes // the others of a group have the same
+	}
 	buffer := e.plan.registry.buffer()
 	defer e.plan.registry.buffers.Put(buffer)
 	*buffer = appendContext((*buffer)[:0], &c)
-	return m.Call(ctx, *buffer, sandbox.CallOptions{Now: e.t.Now.Time, Seed: c.seed})
+	return m.Call(ctx, *buffer, o)
 }
 
 // seed is the only source of chance that a module has. A proposal without a
@@ -130,7 +170,6 @@ func (e *evaluation) callFailed(ctx context.Context, m *module, turns []turn, er
 		}
 		return nil
 	}
-	e.plan.registry.fault(m, turns[0].entry, err)
 	if failed != nil {
 		r := &e.rules[turns[0].place]
 		r.Log, r.Fuel = string(failed.Log), failed.Fuel

@@ -126,5 +126,6 @@ func (e *evaluation) note(t turn, decision string) *prefect.RuleDecision {
 	r := &e.rules[t.place]
 	r.Name, r.Rule, r.Phase, r.Decision = e.phase.entries[t.place].Name, t.entry.rule.Name, e.name, decision
 	r.Module, r.Builtin = t.entry.digest(), t.entry.Module == prefect.BuiltinModule
+	r.MaxFuel = t.entry.Fuel
 	return r
 }

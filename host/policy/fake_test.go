@@ -29,7 +29,8 @@ type guest struct {
 	rules map[string]func(c *abi.Context) string
 	order []abi.RuleManifest
 	calls atomic.Int64
-	fail  func() (*sandbox.Result, error) // instead of an answer, when it gives one
+	asked atomic.Pointer[sandbox.CallOptions] // the last call's
+	fail  func() (*sandbox.Result, error)     // instead of an answer, when it gives one
 }
 
 func newGuest(name string) *guest {
@@ -136,8 +137,9 @@ func (l *loadedGuest) Close(context.Context) error {
 	return nil
 }
 
-func (l *loadedGuest) Call(_ context.Context, in []byte, _ sandbox.CallOptions) (*sandbox.Result, error) {
+func (l *loadedGuest) Call(_ context.Context, in []byte, o sandbox.CallOptions) (*sandbox.Result, error) {
 	l.guest.calls.Add(1)
+	l.guest.asked.Store(&o)
 	if l.from.opened(l.guest.digest()) == 0 {
 		return nil, &sandbox.CallError{Kind: sandbox.KindTrap, Reason: "called after it was closed"}
 	}
@@ -160,6 +162,7 @@ type shelf struct {
 	modules  map[string]*prefect.PolicyModule
 	versions map[string][]*prefect.PolicyVersion
 	revision int64
+	audit    []*prefect.PolicyAudit
 	broken   error // what every read answers
 }
 
@@ -167,13 +170,14 @@ func newShelf() *shelf {
 	return &shelf{modules: map[string]*prefect.PolicyModule{}, versions: map[string][]*prefect.PolicyVersion{}}
 }
 
-func (s *shelf) SaveModule(_ context.Context, m *prefect.PolicyModule) (bool, error) {
+func (s *shelf) SaveModule(_ context.Context, m *prefect.PolicyModule, a *prefect.PolicyAudit) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_, there := s.modules[m.Digest]
 	if !there {
 		s.modules[m.Digest] = m
 	}
+	s.audit = append(s.audit, a)
 	return !there, nil
 }
 
@@ -188,10 +192,11 @@ func (s *shelf) ReadModule(_ context.Context, digest string) (*prefect.PolicyMod
 
 func (s *shelf) ListModules(context.Context) ([]*prefect.PolicyModule, error) { return nil, nil }
 
-func (s *shelf) DeleteModule(_ context.Context, digest string) error {
+func (s *shelf) DeleteModule(_ context.Context, digest string, a *prefect.PolicyAudit) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.modules, digest)
+	s.audit = append(s.audit, a)
 	s.revision++
 	return nil
 }
@@ -211,13 +216,14 @@ func (s *shelf) ReadPolicyVersions(_ context.Context, name string) ([]*prefect.P
 	return slices.Clone(s.versions[name]), s.broken
 }
 
-func (s *shelf) SavePolicyVersion(_ context.Context, v *prefect.PolicyVersion, expect int) error {
+func (s *shelf) SavePolicyVersion(_ context.Context, v *prefect.PolicyVersion, expect int, a *prefect.PolicyAudit) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.versions[v.Name]) != expect {
 		return prefect.Errorf(prefect.Conflict, "stale")
 	}
-	v.Version = expect + 1
+	v.Version, a.Version = expect+1, expect+1
+	s.audit = append(s.audit, a)
 	s.versions[v.Name] = append([]*prefect.PolicyVersion{v}, s.versions[v.Name]...)
 	s.revision++
 	return nil
@@ -227,6 +233,19 @@ func (s *shelf) PolicyRevision(context.Context) (int64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.revision, s.broken
+}
+
+func (s *shelf) AddPolicyAudit(_ context.Context, a *prefect.PolicyAudit) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.audit = append(s.audit, a)
+	return nil
+}
+
+func (s *shelf) FilterPolicyAudit(context.Context, prefect.PolicyAuditFilter) ([]*prefect.PolicyAudit, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.audit), nil
 }
 
 func (s *shelf) ListenPolicies(context.Context, func()) error { return nil }
@@ -242,6 +261,20 @@ type house struct {
 	shelf   *shelf
 	modules *guests
 	logged  *strings.Builder
+	events  *announced
+}
+
+// announced is the events that a registry published.
+type announced struct {
+	mu  sync.Mutex
+	all []*prefect.Event
+}
+
+func (a *announced) publish(_ context.Context, events ...*prefect.Event) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.all = append(a.all, events...)
+	return nil
 }
 
 // entries makes entries of "Name", "Name=guest", "Name=guest/Rule" or with "!open"
@@ -289,12 +322,13 @@ func reopen(t *testing.T, s *shelf, modules *guests, specs ...string) *house {
 			s.modules[g.digest()] = &prefect.PolicyModule{Digest: g.digest(), Wasm: g.wasm(), Manifest: g.manifest()}
 		}
 	}
-	h := &house{t: t, shelf: s, modules: modules, logged: &strings.Builder{}}
+	h := &house{t: t, shelf: s, modules: modules, logged: &strings.Builder{}, events: &announced{}}
 	var err error
 	h.Registry, err = Open(context.Background(), Config{
 		Store: s, Modules: modules, Builtin: []byte("core"),
 		Defaults: []prefect.PolicyVersion{{Name: prefect.CoreFlowPolicy, Entries: entries(t, modules, specs...)}},
 		Now:      func() prefect.Time { return moment },
+		Publish:  h.events.publish,
 		Logger:   slog.New(slog.NewTextHandler(h.logged, nil)),
 	})
 	if err != nil {

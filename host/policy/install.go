@@ -34,7 +34,9 @@ func (r *Registry) install(ctx context.Context) error {
 			}
 		}
 		v := &prefect.PolicyVersion{Name: d.Name, Created: r.config.Now(), Reason: installed, Entries: d.Entries}
-		err := r.config.Store.SavePolicyVersion(ctx, v, expect)
+		audit := r.attempt(ctx, prefect.AuditInstall)
+		audit.Policy = v.Name
+		err := r.config.Store.SavePolicyVersion(ctx, v, expect, audit)
 		if prefect.CodeOf(err) == prefect.Conflict {
 			continue // another process was faster
 		}
@@ -49,6 +51,7 @@ func (r *Registry) install(ctx context.Context) error {
 func sameEntries(a, b []prefect.PolicyEntry) bool {
 	return slices.EqualFunc(a, b, func(a, b prefect.PolicyEntry) bool {
 		return a.Name == b.Name && a.Module == b.Module && a.Rule == b.Rule && a.OnError == b.OnError &&
+			a.Fuel == b.Fuel && a.StackBytes == b.StackBytes &&
 			bytes.Equal(canonical(a.Config), canonical(b.Config))
 	})
 }

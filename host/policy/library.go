@@ -1,11 +1,12 @@
 package policy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
-	"sync/atomic"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
@@ -13,9 +14,6 @@ import (
 	"github.com/interlock-run/interlock/sdk/abi"
 	"github.com/interlock-run/interlock/sdk/contract"
 )
-
-// quarantineAfter is how many errors in a row keep a module from being asked.
-const quarantineAfter = 5
 
 // module is a loaded module with what its manifest says. It counts its users:
 // each snapshot that has it is one.
@@ -26,21 +24,6 @@ type module struct {
 	health   *health
 	builtin  bool
 	users    int // guarded by library.mu
-}
-
-// health counts a module's errors in a row. It outlives the module: taking a
-// module out of a policy and putting it back in does not heal it.
-type health struct{ streak atomic.Int32 }
-
-func (h *health) quarantined() bool { return h.streak.Load() >= quarantineAfter }
-
-// fault notes an error and reports whether it is the one that quarantines.
-func (h *health) fault() bool { return h.streak.Add(1) == quarantineAfter }
-
-func (h *health) success() {
-	if h.streak.Load() != 0 { // mostly it is, and a store would make processors wait for each other
-		h.streak.Store(0)
-	}
 }
 
 // library holds the loaded modules by digest.
@@ -151,11 +134,11 @@ func (l *library) healthOf(digest string) *health {
 	return h
 }
 
-// readmit ends the quarantine of a module.
-func (l *library) readmit(digest string) {
+// readmit ends the quarantine of a module, and reports whether there was one.
+func (l *library) readmit(digest string) (was bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.healthOf(digest).streak.Store(0)
+	return l.healthOf(digest).streak.Swap(0) >= quarantineAfter
 }
 
 // quarantined reports whether a module is in quarantine in this process.
@@ -164,4 +147,31 @@ func (l *library) quarantined(digest string) bool {
 	defer l.mu.Unlock()
 	h := l.health[digest]
 	return h != nil && h.quarantined()
+}
+
+// Standing is what became of a module in this process.
+type Standing struct {
+	Digest, Name, Version string
+	Builtin               bool
+	Loaded                bool // an active policy uses it
+	Quarantined           bool
+	BadVerdicts           uint64 // calls whose answer was none: a kind of failure beside the sandbox's
+}
+
+// standings tells of all modules that are loaded or were, in the order of their
+// digests.
+func (l *library) standings() []Standing {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := make([]Standing, 0, len(l.health))
+	for digest, h := range l.health {
+		s := Standing{Digest: digest, BadVerdicts: h.badVerdicts.Load()}
+		if m := l.loaded[digest]; m != nil {
+			s.Loaded, s.Builtin, s.Name, s.Version = true, m.builtin, m.manifest.Name, m.manifest.Version
+		}
+		s.Quarantined = h.quarantined() && !s.Builtin
+		all = append(all, s)
+	}
+	slices.SortFunc(all, func(a, b Standing) int { return cmp.Compare(a.Digest, b.Digest) })
+	return all
 }

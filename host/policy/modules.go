@@ -13,15 +13,16 @@ import (
 // AddModule admits and stores a module; created is false if it was there.
 // Errors: Invalid with what is wrong with it and where.
 func (r *Registry) AddModule(ctx context.Context, wasm []byte) (stored *prefect.PolicyModule, created bool, err error) {
+	audit := r.attempt(ctx, prefect.AuditPush, sandbox.Digest(wasm))
 	m, err := r.admit(ctx, wasm)
 	if err != nil {
-		return nil, false, err
+		return nil, false, r.refused(ctx, audit, err)
 	}
 	defer func() { _ = m.Close(context.WithoutCancel(ctx)) }()
 	stored = &prefect.PolicyModule{
 		Digest: m.Digest(), Created: r.config.Now(), Size: len(wasm), Manifest: m.Manifest(), Wasm: wasm,
 	}
-	created, err = r.config.Store.SaveModule(ctx, stored)
+	created, err = r.config.Store.SaveModule(ctx, stored, audit)
 	if err != nil {
 		return nil, false, err
 	}
@@ -54,21 +55,12 @@ func (r *Registry) Module(ctx context.Context, digest string) (*prefect.PolicyMo
 // DeleteModule removes a module. Errors: NotFound, Conflict while a policy uses
 // it.
 func (r *Registry) DeleteModule(ctx context.Context, digest string) error {
-	return r.config.Store.DeleteModule(ctx, digest)
-}
-
-// Readmit ends the quarantine of a module in this process. Errors: NotFound.
-func (r *Registry) Readmit(ctx context.Context, digest string) error {
-	if _, err := r.config.Store.ReadModule(ctx, digest); err != nil {
-		return err
+	audit := r.attempt(ctx, prefect.AuditRemove, cut(digest, 128))
+	if err := r.config.Store.DeleteModule(ctx, digest, audit); err != nil {
+		return r.refused(ctx, audit, err)
 	}
-	r.library.readmit(digest)
-	r.log.Info("policy module readmitted", "module", digest)
 	return nil
 }
-
-// Quarantined reports whether a module is in quarantine in this process.
-func (r *Registry) Quarantined(digest string) bool { return r.library.quarantined(digest) }
 
 // admit loads a module or says what is wrong with it.
 func (r *Registry) admit(ctx context.Context, wasm []byte) (*module, error) {

@@ -40,23 +40,28 @@ func (r *Registry) Versions(ctx context.Context, name string) ([]*prefect.Policy
 // active one as the caller saw it. Errors: NotFound, Invalid with a field for
 // each problem, Conflict for a stale version.
 func (r *Registry) PutPolicy(ctx context.Context, name string, entries []prefect.PolicyEntry, version int) (*prefect.PolicyVersion, error) {
-	return r.put(ctx, name, entries, version, "put")
+	return r.put(ctx, name, entries, version, prefect.AuditPut, "put")
 }
 
 // Rollback makes the entries of an earlier version the policy's next one.
 // Errors: NotFound, Invalid when those entries are not valid any more, Conflict
 // when the policy changes meanwhile.
 func (r *Registry) Rollback(ctx context.Context, name string, version int) (*prefect.PolicyVersion, error) {
+	refused := func(err error) error {
+		audit := r.attempt(ctx, prefect.AuditRollback)
+		audit.Policy = cut(name, 128)
+		return r.refused(ctx, audit, err)
+	}
 	versions, err := r.Versions(ctx, name)
 	if err != nil {
-		return nil, err
+		return nil, refused(err)
 	}
 	for _, v := range versions {
 		if v.Version == version {
-			return r.put(ctx, name, v.Entries, versions[0].Version, fmt.Sprintf("rollback to %d", version))
+			return r.put(ctx, name, v.Entries, versions[0].Version, prefect.AuditRollback, fmt.Sprintf("rollback to %d", version))
 		}
 	}
-	return nil, prefect.Errorf(prefect.NotFound, "Policy %s has no version %d", name, version)
+	return nil, refused(prefect.Errorf(prefect.NotFound, "Policy %s has no version %d", name, version))
 }
 
 // Decisions returns decision records, oldest first.
@@ -64,20 +69,15 @@ func (r *Registry) Decisions(ctx context.Context, f prefect.DecisionFilter) ([]*
 	return r.config.Store.FilterDecisions(ctx, f)
 }
 
-func (r *Registry) put(ctx context.Context, name string, entries []prefect.PolicyEntry, version int, reason string) (*prefect.PolicyVersion, error) {
-	run, known := runTypeOf(name)
-	if !known {
-		return nil, noPolicy(name)
-	}
+// put makes the next version, and an audit row of it or of why there is none.
+func (r *Registry) put(ctx context.Context, name string, entries []prefect.PolicyEntry, version int, action, reason string) (*prefect.PolicyVersion, error) {
+	audit := r.attempt(ctx, action, foreign(entries)...)
+	audit.Policy, audit.Reason = cut(name, 128), reason
 	r.change.Lock()
 	defer r.change.Unlock()
-	entries, err := r.validate(ctx, run, entries)
+	v, err := r.save(ctx, name, entries, version, audit)
 	if err != nil {
-		return nil, err
-	}
-	v := &prefect.PolicyVersion{Name: name, Created: r.config.Now(), Reason: reason, Entries: entries}
-	if err := r.config.Store.SavePolicyVersion(ctx, v, version); err != nil {
-		return nil, err
+		return nil, r.refused(ctx, audit, err)
 	}
 	r.log.Info("policy changed", "policy", name, "version", v.Version, "reason", reason)
 	if err := r.reload(ctx); err != nil {
@@ -85,6 +85,20 @@ func (r *Registry) put(ctx context.Context, name string, entries []prefect.Polic
 		r.log.Error("a changed policy is not in use here yet", "policy", name, "error", err)
 	}
 	return v, nil
+}
+
+// save checks and stores a version; change is held.
+func (r *Registry) save(ctx context.Context, name string, entries []prefect.PolicyEntry, version int, audit *prefect.PolicyAudit) (*prefect.PolicyVersion, error) {
+	run, known := runTypeOf(name)
+	if !known {
+		return nil, noPolicy(name)
+	}
+	entries, err := r.validate(ctx, run, entries)
+	if err != nil {
+		return nil, err
+	}
+	v := &prefect.PolicyVersion{Name: name, Created: r.config.Now(), Reason: audit.Reason, Entries: entries}
+	return v, r.config.Store.SavePolicyVersion(ctx, v, version, audit)
 }
 
 func noPolicy(name string) error {

@@ -34,6 +34,9 @@ type Config struct {
 	Settings map[string]json.RawMessage
 	Now      func() prefect.Time
 	Logger   *slog.Logger
+	// Publish stores and publishes an event of the server's own, as one that a
+	// client sent; nil: nobody is told.
+	Publish func(ctx context.Context, events ...*prefect.Event) error
 }
 
 // Registry keeps the policies and lets them decide. It is safe for concurrent
@@ -47,6 +50,9 @@ type Registry struct {
 	active  atomic.Pointer[snapshot]
 	change  sync.Mutex // one change or reload at a time
 	buffers sync.Pool  // of *[]byte, for contexts
+	lanes   lanes
+
+	announcing sync.WaitGroup
 }
 
 var _ orchestrate.Evaluator = (*Registry)(nil)
@@ -56,7 +62,7 @@ var _ orchestrate.Evaluator = (*Registry)(nil)
 // more is reported and handled by the failure mode of its entries. Errors: the
 // built-in does not load, the database does not answer.
 func Open(ctx context.Context, c Config) (*Registry, error) {
-	r := &Registry{config: c, log: c.Logger, library: newLibrary(c.Modules)}
+	r := &Registry{config: c, log: c.Logger, library: newLibrary(c.Modules), lanes: newLanes()}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
@@ -87,6 +93,7 @@ func (r *Registry) open(ctx context.Context) error {
 // Close lets go of the modules once the evaluations that use them are done;
 // proposals are answered Unavailable from then on. Watch must have ended.
 func (r *Registry) Close() {
+	defer r.announcing.Wait()
 	r.change.Lock()
 	defer r.change.Unlock()
 	if s := r.active.Swap(&snapshot{}); s != nil && s.library != nil {
@@ -331,14 +338,6 @@ func runTypeOf(policy string) (run prefect.RunType, known bool) {
 		return prefect.TaskRunType, true
 	}
 	return "", false
-}
-
-// fault counts an error against a module.
-func (r *Registry) fault(m *module, e *entry, err error) {
-	r.log.Warn("a policy failed", "entry", e.Name, "module", m.Digest(), "error", err)
-	if m.health.fault() && !m.builtin {
-		r.log.Error("a policy module is in quarantine: it is not asked until it is readmitted", "module", m.Digest())
-	}
 }
 
 func (r *Registry) buffer() *[]byte { return r.buffers.Get().(*[]byte) }

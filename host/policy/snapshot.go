@@ -175,12 +175,17 @@ func (c *cell) declares(e *entry) {
 // group cuts the entries into calls.
 func (p *phase) group() {
 	for i, e := range p.entries {
-		if i > 0 && e.module != nil && e.module == p.entries[i-1].module {
+		if i > 0 && e.module != nil && e.sharesCall(p.entries[i-1]) {
 			p.groups[len(p.groups)-1].end++
 			continue
 		}
 		p.groups = append(p.groups, group{i, i + 1})
 	}
+}
+
+// sharesCall reports whether one call can decide both entries: it has one limit.
+func (e *entry) sharesCall(o *entry) bool {
+	return e.module == o.module && e.Fuel == o.Fuel && e.StackBytes == o.StackBytes
 }
 
 // cell returns what is asked about a transition, nil for another kind of run or

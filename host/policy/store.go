@@ -8,15 +8,16 @@ import (
 
 // ModuleStore keeps module bytes by their digest.
 type ModuleStore interface {
-	// SaveModule stores m; created is false if its digest was there already.
-	SaveModule(ctx context.Context, m *prefect.PolicyModule) (created bool, err error)
+	// SaveModule stores m; created is false if its digest was there already. The
+	// audit row is stored in the same transaction, here and below.
+	SaveModule(ctx context.Context, m *prefect.PolicyModule, audit *prefect.PolicyAudit) (created bool, err error)
 	// ReadModule returns a module with its bytes. Errors: NotFound.
 	ReadModule(ctx context.Context, digest string) (*prefect.PolicyModule, error)
 	// ListModules returns all modules without their bytes, newest first.
 	ListModules(ctx context.Context) ([]*prefect.PolicyModule, error)
 	// DeleteModule removes one. Errors: NotFound, Conflict while the active version
 	// of a policy names it.
-	DeleteModule(ctx context.Context, digest string) error
+	DeleteModule(ctx context.Context, digest string, audit *prefect.PolicyAudit) error
 }
 
 // VersionStore keeps the versions of policies.
@@ -27,7 +28,7 @@ type VersionStore interface {
 	ReadPolicyVersions(ctx context.Context, name string) ([]*prefect.PolicyVersion, error)
 	// SavePolicyVersion stores v as version expect+1 and sets that. Errors:
 	// Conflict when the active version is not expect.
-	SavePolicyVersion(ctx context.Context, v *prefect.PolicyVersion, expect int) error
+	SavePolicyVersion(ctx context.Context, v *prefect.PolicyVersion, expect int, audit *prefect.PolicyAudit) error
 	// PolicyRevision changes with every change of policies or modules, by whatever
 	// process. It is cheap.
 	PolicyRevision(ctx context.Context) (int64, error)
@@ -42,9 +43,18 @@ type DecisionStore interface {
 	FilterDecisions(ctx context.Context, f prefect.DecisionFilter) ([]*prefect.Decision, error)
 }
 
+// AuditStore keeps the attempts at changing policies.
+type AuditStore interface {
+	// AddPolicyAudit stores an attempt that changed nothing in the store.
+	AddPolicyAudit(ctx context.Context, a *prefect.PolicyAudit) error
+	// FilterPolicyAudit returns attempts, newest first.
+	FilterPolicyAudit(ctx context.Context, f prefect.PolicyAuditFilter) ([]*prefect.PolicyAudit, error)
+}
+
 // Store is all that the policies need of the database.
 type Store interface {
 	ModuleStore
 	VersionStore
 	DecisionStore
+	AuditStore
 }

@@ -44,6 +44,7 @@ func (r *Registry) validate(ctx context.Context, run prefect.RunType, entries []
 		seen[e.Name] = true
 		stand := r.standIn(run, e.Name)
 		checkOnError(&found, i, &e, stand)
+		checkLimits(&found, i, &e)
 		if err := r.checkRule(ctx, &found, i, run, &e, stand); err != nil {
 			return nil, err
 		}
@@ -72,6 +73,22 @@ func checkOnError(found *problems, i int, e *prefect.PolicyEntry, stand *entry) 
 	default:
 		found.add("enum", "A failure mode is fallback, closed or open", i, "on_error")
 	}
+}
+
+// checkLimits checks the limits of an entry's calls. The built-in module has the
+// server's: nothing could stand in for it when it fails.
+func checkLimits(found *problems, i int, e *prefect.PolicyEntry) {
+	check := func(name string, value, least, most uint64) {
+		switch {
+		case value == 0:
+		case e.Module == prefect.BuiltinModule:
+			found.add("value_error", "Limits are for uploaded modules, not for the built-in one", i, name)
+		case value < least || value > most:
+			found.add("value_error", fmt.Sprintf("A limit is from %d to %d", least, most), i, name)
+		}
+	}
+	check("fuel", e.Fuel, prefect.MinEntryFuel, prefect.MaxEntryFuel)
+	check("stack_bytes", uint64(e.StackBytes), prefect.MinEntryStackBytes, prefect.MaxEntryStackBytes)
 }
 
 // checkRule checks that the entry's rule exists, fits its place and takes the

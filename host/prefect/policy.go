@@ -58,7 +58,20 @@ type PolicyEntry struct {
 	Rule    string          `json:"rule"`   // the rule's name in that module
 	Config  json.RawMessage `json:"config"` // object; nil is {}
 	OnError OnError         `json:"on_error"`
+	// Fuel and StackBytes limit each call of an uploaded module: units of work, and
+	// bytes of nested calls. 0: the server's limits.
+	Fuel       uint64 `json:"fuel,omitempty"`
+	StackBytes uint32 `json:"stack_bytes,omitempty"`
 }
+
+// What the limits of an entry can be. The least is what hardly any module gets
+// along with, the most some tenths of a second.
+const (
+	MinEntryFuel       = 1_000
+	MaxEntryFuel       = 1_000_000_000
+	MinEntryStackBytes = 1 << 10
+	MaxEntryStackBytes = 4 << 20
+)
 
 // PolicyVersion is one version of a policy's ordered list. Versions of a policy
 // count up from 1; the highest is active.
@@ -116,9 +129,10 @@ type RuleDecision struct {
 	Flags    json.RawMessage `json:"flags,omitempty"`
 	Run      json.RawMessage `json:"run,omitempty"`
 	Effects  json.RawMessage `json:"effects,omitempty"`
-	Error    string          `json:"error,omitempty"`   // the policy error, when the module failed
-	Handled  string          `json:"handled,omitempty"` // the failure mode that applied
-	Log      string          `json:"log,omitempty"`     // what the guest printed, capped
-	Fuel     uint64          `json:"fuel,omitempty"`    // of the call, shared by rules decided in one call
-	Duration float64         `json:"micros,omitempty"`  // microseconds of the call, shared likewise
+	Error    string          `json:"error,omitempty"`    // the policy error, when the module failed
+	Handled  string          `json:"handled,omitempty"`  // the failure mode that applied
+	Log      string          `json:"log,omitempty"`      // what the guest printed, capped
+	Fuel     uint64          `json:"fuel,omitempty"`     // of the call, shared by rules decided in one call
+	MaxFuel  uint64          `json:"max_fuel,omitempty"` // the entry's own limit, where it has one
+	Duration float64         `json:"micros,omitempty"`   // microseconds of the call, shared likewise
 }

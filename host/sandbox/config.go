@@ -26,7 +26,7 @@ type Limits struct {
 	LogBytes    int           // what a call may print, the rest is dropped; default 4 KiB
 	Concurrency int           // calls of one module at the same time, more wait; default 16
 	Deadline    time.Duration // wall clock of one call, waiting for an instance included; default 1 s
-	Fuel        uint64        // work of one call in units, about wasm instructions; default 20 million
+	Fuel        uint64        // work of one call in units, about wasm instructions; default 10 million, some milliseconds
 	InitFuel    uint64        // work of _initialize; default 100 million
 	StackBytes  uint32        // stack of nested calls, estimated from above; default 512 KiB
 	LoadTime    time.Duration // wall clock of _initialize, and of compiling; default 20 s
@@ -40,14 +40,14 @@ const (
 	defaultLogBytes    = 4 << 10
 	defaultConcurrency = 16
 	defaultDeadline    = time.Second
-	defaultFuel        = 20_000_000
+	defaultFuel        = 10_000_000
 	defaultInitFuel    = 100_000_000
 	defaultStackBytes  = 512 << 10
 	defaultLoadTime    = 20 * time.Second
 )
 
-// withDefaults returns the limits with zero fields filled in.
-func (l Limits) withDefaults() Limits {
+// WithDefaults returns the limits with zero fields filled in.
+func (l Limits) WithDefaults() Limits {
 	if l.ModuleBytes == 0 {
 		l.ModuleBytes = defaultModuleBytes
 	}

@@ -157,16 +157,6 @@ func TestGoGuestForgets(t *testing.T) {
 	}
 }
 
-// dag is a chain of n functions, each of which calls the next twice: 2^n calls
-// without a loop. It returns the first one.
-func dag(m *Builder, n int) uint32 {
-	f := m.Func(nil, nil, nil)
-	for range n {
-		f = m.Func(nil, nil, nil, Call(f), Call(f))
-	}
-	return f
-}
-
 func TestHostileGuestsAreStopped(t *testing.T) {
 	endless := Code(Loop(Void, Br(0)), Op(Unreachable))
 	recursing := &Builder{}
@@ -176,7 +166,7 @@ func TestHostileGuestsAreStopped(t *testing.T) {
 	recursing.ExportFunc("interlock_evaluate", Types{I32, I32}, Types{I64}, nil, Call(self), I64Const(0))
 	dagged := &Builder{}
 	Policy(dagged)
-	top := dag(dagged, 34)
+	top := DAG(dagged, 34)
 	fills := func() []byte {
 		return Loop(Void, I32Const(0), I32Const(1), I32Const(2<<16), Fill(), Br(0))
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tetratelabs/wazero"
 
+	"github.com/interlock-run/interlock/host/metrics"
 	"github.com/interlock-run/interlock/host/sandbox/meter"
 	"github.com/interlock-run/interlock/sdk/abi"
 )
@@ -77,6 +78,7 @@ func newModule(ctx context.Context, r *Runtime, digest string, bytes []byte) (*M
 		}),
 		slots: make(chan struct{}, r.limits.Concurrency),
 	}
+	m.counters.times = metrics.NewHistogram(metrics.CallBounds())
 	m.code, err = r.compile(ctx, m.metered.Bytes)
 	if err != nil {
 		return nil, err

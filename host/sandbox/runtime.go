@@ -43,7 +43,7 @@ func New(_ context.Context, c Config) (*Runtime, error) {
 		return nil, err
 	}
 	return &Runtime{
-		limits:  c.Limits.withDefaults(),
+		limits:  c.Limits.WithDefaults(),
 		cache:   cache,
 		log:     log,
 		modules: map[string]*loading{},

@@ -59,6 +59,19 @@ func Interlock() []Table {
 			},
 		},
 		{
+			// Attempts at changing policies, those that were refused included.
+			Name: "interlock_policy_audit",
+			Key:  "seq",
+			Columns: []Column{
+				{Name: "seq", Kind: Sequence},
+				{Name: "id", Kind: UUID},
+				{Name: "created", Kind: Timestamp},
+				{Name: "policy", Kind: String},
+				{Name: "outcome", Kind: String},
+				{Name: "body", Kind: JSON},
+			},
+		},
+		{
 			// Leases of slots; one can be of no limit at all. Without an expiry it
 			// ends with its holder, a run.
 			Name: "interlock_slot_lease",

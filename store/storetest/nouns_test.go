@@ -177,14 +177,17 @@ func TestSmallNouns(t *testing.T) {
 
 func TestPolicies(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		audit := func(outcome string) *prefect.PolicyAudit {
+			return &prefect.PolicyAudit{ID: uuid.New(), Created: at(2), Action: prefect.AuditPut, Outcome: outcome, Policy: "P", Modules: []string{}}
+		}
 		revision := must(db.PolicyRevision(ctx))(t)
 		m := &prefect.PolicyModule{Digest: "sha256:a", Created: at(0), Size: 3, Manifest: json.RawMessage(`{"abi":1}`), Wasm: []byte{0, 'a', 255}}
 		for i, want := range []bool{true, false} {
-			if created := must(db.SaveModule(ctx, m))(t); created != want {
+			if created := must(db.SaveModule(ctx, m, nil))(t); created != want {
 				t.Errorf("save %d: created %v", i, created)
 			}
 		}
-		must(db.SaveModule(ctx, &prefect.PolicyModule{Digest: "sha256:b", Created: at(1), Wasm: []byte{1}}))(t)
+		must(db.SaveModule(ctx, &prefect.PolicyModule{Digest: "sha256:b", Created: at(1), Wasm: []byte{1}}, nil))(t)
 		if got := must(db.ReadModule(ctx, m.Digest))(t); string(got.Wasm) != string(m.Wasm) || got.Size != 3 {
 			t.Errorf("module %+v", got)
 		}
@@ -194,12 +197,12 @@ func TestPolicies(t *testing.T) {
 		entries := []prefect.PolicyEntry{{Name: "R", Module: m.Digest, Rule: "r", Config: json.RawMessage(`{"x":1}`), OnError: prefect.Fallback},
 			{Name: "S", Module: prefect.BuiltinModule, Rule: "s", OnError: prefect.Closed}}
 		v := &prefect.PolicyVersion{Name: "P", Created: at(0), Reason: "put", Entries: entries}
-		check(t, db.SavePolicyVersion(ctx, v, 0))
-		wantCode(t, db.SavePolicyVersion(ctx, &prefect.PolicyVersion{Name: "P"}, 0), prefect.Conflict)
-		wantCode(t, db.SavePolicyVersion(ctx, &prefect.PolicyVersion{Name: "P"}, 2), prefect.Conflict)
-		wantCode(t, db.SavePolicyVersion(ctx, &prefect.PolicyVersion{Name: "P", Entries: []prefect.PolicyEntry{{Module: "sha256:z"}}}, 1), prefect.Conflict)
-		wantCode(t, db.DeleteModule(ctx, m.Digest), prefect.Conflict)
-		check(t, db.SavePolicyVersion(ctx, &prefect.PolicyVersion{Name: "P", Created: at(1), Reason: "rollback", Entries: entries[1:]}, 1))
+		check(t, db.SavePolicyVersion(ctx, v, 0, audit(prefect.AuditDone)))
+		wantCode(t, db.SavePolicyVersion(ctx, &prefect.PolicyVersion{Name: "P"}, 0, audit(prefect.AuditDone)), prefect.Conflict)
+		wantCode(t, db.SavePolicyVersion(ctx, &prefect.PolicyVersion{Name: "P"}, 2, nil), prefect.Conflict)
+		wantCode(t, db.SavePolicyVersion(ctx, &prefect.PolicyVersion{Name: "P", Entries: []prefect.PolicyEntry{{Module: "sha256:z"}}}, 1, nil), prefect.Conflict)
+		wantCode(t, db.DeleteModule(ctx, m.Digest, nil), prefect.Conflict)
+		check(t, db.SavePolicyVersion(ctx, &prefect.PolicyVersion{Name: "P", Created: at(1), Reason: "rollback", Entries: entries[1:]}, 1, nil))
 		active := must(db.ActivePolicies(ctx))(t)
 		if len(active) != 1 || active[0].Version != 2 || active[0].Entries[0].Name != "S" {
 			t.Errorf("active: %+v", active)
@@ -209,12 +212,23 @@ func TestPolicies(t *testing.T) {
 			t.Errorf("versions: %+v", all)
 		}
 		wantJSON(t, "version 1", all[1], v)
-		check(t, db.DeleteModule(ctx, m.Digest))
-		wantCode(t, db.DeleteModule(ctx, m.Digest), prefect.NotFound)
+		check(t, db.DeleteModule(ctx, m.Digest, nil))
+		wantCode(t, db.DeleteModule(ctx, m.Digest, nil), prefect.NotFound)
 		_, err := db.ReadModule(ctx, m.Digest)
 		wantCode(t, err, prefect.NotFound)
 		if now := must(db.PolicyRevision(ctx))(t); now != revision+3 {
 			t.Errorf("the revision went from %d to %d in 3 changes", revision, now)
+		}
+		refused := audit(prefect.AuditRefused)
+		check(t, db.AddPolicyAudit(ctx, refused))
+		check(t, db.AddPolicyAudit(ctx, &prefect.PolicyAudit{ID: uuid.New(), Created: at(3), Action: prefect.AuditPush, Outcome: prefect.AuditRefused}))
+		rows := must(db.FilterPolicyAudit(ctx, prefect.PolicyAuditFilter{Policy: "P"}))(t)
+		if len(rows) != 2 || rows[1].Version != 1 || rows[1].Outcome != prefect.AuditDone {
+			t.Errorf("audit of P: %+v", rows)
+		}
+		wantJSON(t, "refused", rows[0], refused)
+		if rows = must(db.FilterPolicyAudit(ctx, prefect.PolicyAuditFilter{Outcome: prefect.AuditRefused, Offset: 1}))(t); len(rows) != 1 || rows[0].ID != refused.ID {
+			t.Errorf("audit of what was refused: %+v", rows)
 		}
 	})
 }

@@ -86,6 +86,7 @@ const (
 	I32Sub      = 0x6b
 	I32Mul      = 0x6c
 	I32DivU     = 0x6e
+	I32And      = 0x71
 	I64Add      = 0x7c
 	I64Or       = 0x84
 	I64Shl      = 0x86

@@ -14,13 +14,17 @@ const Manifest = `{"abi":1,"name":"test"}`
 // Policy is a module with all that the interface wants, but for
 // interlock_evaluate: that is for the test to add with [Builder.Evaluate].
 // Function imports have to be there before.
-func Policy(m *Builder) *Builder {
-	m.Memory(2, -1)
+func Policy(m *Builder) *Builder { return PolicyOf(m, Manifest, 2) }
+
+// PolicyOf is [Policy] with another manifest, of less than 1000 bytes, and a memory
+// of that many pages.
+func PolicyOf(m *Builder, manifest string, pages uint32) *Builder {
+	m.Memory(pages, -1)
 	m.Export("memory", ExternMemory, 0)
-	m.Data(ManifestAt, []byte(Manifest))
+	m.Data(ManifestAt, []byte(manifest))
 	m.ExportFunc("interlock_abi", nil, Types{I32}, nil, I32Const(1))
 	m.ExportFunc("interlock_alloc", Types{I32}, Types{I32}, nil, I32Const(InputAt))
-	m.ExportFunc("interlock_manifest", nil, Types{I64}, nil, Pack(ManifestAt, uint32(len(Manifest))))
+	m.ExportFunc("interlock_manifest", nil, Types{I64}, nil, Pack(ManifestAt, uint32(len(manifest))))
 	return m
 }
 

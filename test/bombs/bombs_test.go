@@ -1,0 +1,321 @@
+// Package bombs drops hostile policy modules on a server while clients use it.
+package bombs
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"github.com/interlock-run/interlock/host"
+	"github.com/interlock-run/interlock/host/prefect"
+	"github.com/interlock-run/interlock/host/sandbox"
+	"github.com/interlock-run/interlock/host/sandbox/wasmtest"
+	"github.com/interlock-run/interlock/test/rest"
+)
+
+const (
+	rule       = "Bomb"
+	entryName  = "RetryFailedFlows" // the entry that a bomb takes the place of
+	policyPath = "/interlock/policies/" + prefect.CoreFlowPolicy
+	manifest   = `{"abi":1,"name":"bomb","version":"1","rules":[{"name":"` + rule + `","run_type":"flow_run","from":["RUNNING"],"to":["FAILED"],"kind":"rule","phase":"before"}]}`
+	atOnce     = 16 // runs that meet the bomb
+	clients    = 8  // that do not
+	verdict    = "verdict"
+)
+
+func TestMain(m *testing.M) {
+	sandbox.MaybeRunCompileChild()
+	os.Exit(m.Run())
+}
+
+// scale is how much is done: little in every run of the tests, all with
+// INTERLOCK_BOMBS=100.
+type scale struct{ drops, rounds int }
+
+func scaled() scale {
+	if n, err := strconv.Atoi(os.Getenv("INTERLOCK_BOMBS")); err == nil && n > 0 {
+		return scale{drops: n, rounds: 2}
+	}
+	return scale{drops: 8, rounds: 1}
+}
+
+// TestBombs drops each bomb on a server: it is refused, or put in the place of
+// RetryFailedFlows, where runs that fail meet it. Whatever it does, the record
+// tells the reason, the built-in rule decides, every run ends, and after five
+// failures nobody asks it any more.
+func TestBombs(t *testing.T) {
+	s := start(t)
+	n := scaled()
+	var out strings.Builder
+	table := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "bomb\tfound\tmedian\tslowest\tlongest pause\twithout\tmemory\tothers' p99\twithout")
+	for _, b := range slices.Concat(wasmtest.Bombs(manifest), answers()) {
+		var with, without figures
+		for range n.rounds {
+			without.add(s.measure(t, n.drops, s.fail))
+			with.add(s.drop(t, b, n.drops))
+		}
+		with.row(table, b, &without)
+		if t.Failed() {
+			t.Fatalf("after %s", b.Name)
+		}
+	}
+	if err := table.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	t.Log("\n" + out.String())
+	fmt.Printf("bombs: %d bombs, each %d times, %d at once beside %d clients: each refused or contained with its reason, every run ended\n",
+		len(wasmtest.Bombs(manifest))+len(answers()), n.drops*n.rounds, atOnce, clients)
+}
+
+// server is a server in this process, so that its pauses are this process's.
+type server struct {
+	*rest.Client
+	flow string
+}
+
+func start(t *testing.T) *server {
+	t.Helper()
+	c := host.DefaultConfig()
+	c.Home, c.Port, c.LogLevel = t.TempDir(), 0, slog.LevelError
+	running, err := host.New(t.Context(), c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- running.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	s := &server{Client: rest.New("http://"+running.Addr(), 0)}
+	var flow struct{ ID string }
+	if err := s.Post(t.Context(), "/flows/", map[string]any{"name": "bombs"}, &flow); err != nil {
+		t.Fatal(err)
+	}
+	s.flow = flow.ID
+	return s
+}
+
+// drop uploads a bomb as often as is wanted, or puts it into the policy and has as
+// many runs fail.
+func (s *server) drop(t *testing.T, b wasmtest.Bomb, drops int) figures {
+	t.Helper()
+	if b.Outcome == "refused" {
+		return s.measure(t, drops, func(t *testing.T) time.Duration { return s.refused(t, b) })
+	}
+	digest := s.push(t, b)
+	s.put(t, prefect.PolicyEntry{Name: entryName, Module: digest, Rule: rule, OnError: prefect.Fallback})
+	defer s.put(t, prefect.PolicyEntry{Name: entryName, Module: prefect.BuiltinModule, Rule: entryName, OnError: prefect.Fallback})
+	s.readmit(t, digest)
+	var mu sync.Mutex
+	var runs []string
+	f := s.measure(t, drops, func(t *testing.T) time.Duration {
+		run, took := s.run(t)
+		mu.Lock()
+		defer mu.Unlock()
+		runs = append(runs, run)
+		return took
+	})
+	s.check(t, b, digest, runs)
+	return f
+}
+
+// check reads the decisions on the runs that met a bomb, and what became of it.
+func (s *server) check(t *testing.T, b wasmtest.Bomb, digest string, runs []string) {
+	t.Helper()
+	reasons := map[string]int{}
+	for _, run := range runs {
+		r := s.decision(t, run)
+		kind := failure(r)
+		reasons[kind]++
+		if want := expected(b); kind != want && kind != "quarantine" {
+			t.Errorf("%s: run %s: %+v, want %q", b.Name, run, r, want)
+		}
+		if r.Error != "" && r.Handled != string(prefect.Fallback) {
+			t.Errorf("%s: handled by %q", b.Name, r.Handled)
+		}
+	}
+	const quarantineAfter = 5
+	want := expected(b)
+	if reasons[want] < quarantineAfter || reasons["quarantine"] > len(runs)-quarantineAfter {
+		t.Errorf("%s: reasons %v", b.Name, reasons)
+	}
+	if want == "" {
+		return
+	}
+	if reasons["quarantine"] == 0 {
+		t.Errorf("%s: it was asked %d times", b.Name, reasons[want])
+	}
+	var m struct{ Quarantined bool }
+	if err := s.Get(t.Context(), "/interlock/modules/"+digest, &m); err != nil || !m.Quarantined {
+		t.Errorf("%s: not in quarantine: %v", b.Name, err)
+	}
+	s.announced(t, b, digest)
+}
+
+// expected is the kind of failure of a bomb's entry; none of these modules
+// answers anything good, but where the outcome says so.
+func expected(b wasmtest.Bomb) string {
+	if b.Outcome == "" {
+		return verdict // it answers, but with no verdict
+	}
+	return b.Outcome
+}
+
+// failure is the kind of failure that the record of an entry tells of.
+func failure(r prefect.RuleDecision) string {
+	switch {
+	case r.Error == "":
+		return ""
+	case strings.Contains(r.Error, "in quarantine"):
+		return "quarantine"
+	}
+	if rest, ok := strings.CutPrefix(r.Error, "policy module: "); ok {
+		kind, _, _ := strings.Cut(rest, ":")
+		return kind
+	}
+	return verdict
+}
+
+// announced waits for the event of a quarantine, and wants one for each.
+func (s *server) announced(t *testing.T, b wasmtest.Bomb, digest string) {
+	t.Helper()
+	filter := map[string]any{"filter": map[string]any{
+		"event":    map[string]any{"name": []string{"interlock.policy-module.quarantined"}},
+		"resource": map[string]any{"id": []string{"interlock.policy-module." + digest}},
+	}}
+	var rows []prefect.PolicyAudit
+	if err := s.Get(t.Context(), "/interlock/audit?limit=200", &rows); err != nil {
+		t.Fatal(err)
+	}
+	quarantines := 0
+	for _, a := range rows {
+		if a.Action == prefect.AuditQuarantine && slices.Contains(a.Modules, digest) {
+			quarantines++
+		}
+	}
+	var page struct{ Total int }
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		if err := s.Post(t.Context(), "/events/filter", filter, &page); err != nil {
+			t.Fatal(err)
+		}
+		if page.Total > 0 && page.Total >= quarantines || time.Now().After(deadline) {
+			break
+		}
+	}
+	if page.Total == 0 || page.Total < quarantines {
+		t.Errorf("%s: %d events of %d quarantines", b.Name, page.Total, quarantines)
+	}
+}
+
+func (s *server) decision(t *testing.T, run string) prefect.RuleDecision {
+	t.Helper()
+	var all []prefect.Decision
+	if err := s.Get(t.Context(), "/interlock/decisions?flow_run_id="+run, &all); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range all {
+		for _, r := range d.Rules {
+			if d.ProposedType == prefect.Failed && r.Name == entryName {
+				return r
+			}
+		}
+	}
+	t.Fatalf("run %s: nobody asked %s: %+v", run, entryName, all)
+	return prefect.RuleDecision{}
+}
+
+func (s *server) push(t *testing.T, b wasmtest.Bomb) (digest string) {
+	t.Helper()
+	var m struct{ Digest string }
+	if reply := s.upload(t, b); reply.JSON(&m) != nil || m.Digest == "" {
+		t.Fatalf("%s: %d %s", b.Name, reply.Status, reply.Raw)
+	}
+	return m.Digest
+}
+
+func (s *server) upload(t *testing.T, b wasmtest.Bomb) *rest.Reply {
+	t.Helper()
+	reply, err := s.Do(t.Context(), rest.Request{Method: http.MethodPost, Path: "/interlock/modules", Body: b.Wasm, Header: map[string]string{"Content-Type": "application/wasm"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reply
+}
+
+// refused uploads a module that no server takes.
+func (s *server) refused(t *testing.T, b wasmtest.Bomb) time.Duration {
+	reply := s.upload(t, b)
+	if reply.Status != http.StatusUnprocessableEntity || !strings.Contains(string(reply.Raw), `"loc":["body"],"msg":"`) {
+		t.Errorf("%s: %d %s", b.Name, reply.Status, reply.Raw)
+	}
+	return reply.Received.Sub(reply.Sent)
+}
+
+func (s *server) readmit(t *testing.T, digest string) {
+	t.Helper()
+	if err := s.Post(t.Context(), "/interlock/modules/"+digest+"/readmit", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// put replaces one entry of the policy.
+func (s *server) put(t *testing.T, e prefect.PolicyEntry) {
+	t.Helper()
+	var p prefect.PolicyVersion
+	if err := s.Get(t.Context(), policyPath, &p); err != nil {
+		t.Fatal(err)
+	}
+	at := slices.IndexFunc(p.Entries, func(have prefect.PolicyEntry) bool { return have.Name == e.Name })
+	p.Entries[at] = e
+	reply, err := s.Do(t.Context(), rest.Request{Method: http.MethodPut, Path: policyPath, Body: map[string]any{"entries": p.Entries, "version": p.Version}})
+	if err != nil || reply.Status != http.StatusOK {
+		t.Fatalf("put: %v %+v", err, reply)
+	}
+}
+
+// fail is a run that fails with the built-in rules.
+func (s *server) fail(t *testing.T) time.Duration {
+	_, took := s.run(t)
+	return took
+}
+
+// run takes a run to its failure, and returns how long that transition took.
+func (s *server) run(t *testing.T) (id string, took time.Duration) {
+	var run struct{ ID string }
+	if err := s.Post(t.Context(), "/flow_runs/", map[string]any{"flow_id": s.flow, "state": map[string]any{"type": "PENDING"}}, &run); err != nil {
+		t.Error(err)
+		return "", 0
+	}
+	for _, state := range []string{"RUNNING", "FAILED"} {
+		began := time.Now()
+		if err := s.enter(t.Context(), run.ID, state); err != nil {
+			t.Errorf("run %s: %v", run.ID, err)
+		}
+		took = time.Since(began)
+	}
+	return run.ID, took
+}
+
+// enter proposes a state, which has to be accepted.
+func (s *server) enter(ctx context.Context, run, state string) error {
+	var reply struct{ Status, Reason string }
+	err := s.Post(ctx, "/flow_runs/"+run+"/set_state", map[string]any{"state": map[string]any{"type": state}}, &reply)
+	if err == nil && reply.Status != "ACCEPT" {
+		err = fmt.Errorf("%s was answered with %s", state, reply.Status)
+	}
+	return err
+}
