@@ -17,7 +17,7 @@ EXAMPLES := $(patsubst examples/policies/%/main.go,bin/policies/%.wasm,$(wildcar
 # Guests are made of the SDK and the rules alone.
 GUEST_SOURCES := $(shell find sdk policies examples/policies -name '*.go' -not -name '*_test.go' 2>/dev/null)
 
-.PHONY: help run build policies test test-go test-client test-twin lint fmt bench fuzz kill check clean venv
+.PHONY: help run build policies test test-go test-client test-twin lint fmt bench bombs corpus fuzz kill swap check clean venv
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -69,6 +69,20 @@ bench: build venv ## side by side with the reference in one run; prints ratios
 
 kill: build venv ## kill -9 under load, 20 times on each database
 	INTERLOCK_KILL_ROUNDS=20 $(GO) test -timeout 30m -count=1 -v ./test/kill
+
+bombs: build ## hostile modules, each 200 times on a server beside clients and 100 times in the sandbox: a table of what they cost
+	INTERLOCK_BOMBS=100 $(GO) test -timeout 10m -count=1 -v ./test/bombs
+	$(GO) test -timeout 10m -count=1 -v -run '^TestBombs$$' ./host/sandbox -bombs 100
+
+swap: build venv ## 1,000 swaps of a policy under load, on each database
+	INTERLOCK_SWAPS=1000 $(GO) test -timeout 30m -count=1 -v ./test/swap
+
+corpus: policies ## the spec suite's modules and assertions, 100,000 mutants below 4 GiB of addresses, guests that look for another's marks
+	@mkdir -p bin
+	$(GO) test -count=1 -v -run '^TestSpecSuite' ./host/sandbox/wasm ./host/sandbox/meter
+	CGO_ENABLED=0 $(GO) test -c -o bin/sandbox.test ./host/sandbox
+	ulimit -v 4194304; cd host/sandbox && ../../bin/sandbox.test -test.v -test.timeout 20m -test.run '^TestMutants$$' -mutants 100000
+	cd host/sandbox && ../../bin/sandbox.test -test.v -test.run '^(TestCallsDoNotSeeEachOther|TestGoGuestForgets)$$'
 
 FUZZTIME ?= 2m
 fuzz: build ## every fuzz target for FUZZTIME

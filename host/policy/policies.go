@@ -75,6 +75,7 @@ func (r *Registry) put(ctx context.Context, name string, entries []prefect.Polic
 	audit.Policy, audit.Reason = cut(name, 128), reason
 	r.change.Lock()
 	defer r.change.Unlock()
+	defer r.holdAll(ctx, audit.Modules)()
 	v, err := r.save(ctx, name, entries, version, audit)
 	if err != nil {
 		return nil, r.refused(ctx, audit, err)
@@ -85,6 +86,22 @@ func (r *Registry) put(ctx context.Context, name string, entries []prefect.Polic
 		r.log.Error("a changed policy is not in use here yet", "policy", name, "error", err)
 	}
 	return v, nil
+}
+
+// holdAll keeps the modules loaded, those that can be, from when a policy is checked
+// to when it is in force: loading takes a while. The rest is for the check to find.
+func (r *Registry) holdAll(ctx context.Context, digests []string) (letGo func()) {
+	var held []*module
+	for _, digest := range digests {
+		if m, err := r.library.get(ctx, digest, func() ([]byte, error) { return r.bytes(ctx, digest) }); err == nil {
+			held = append(held, m)
+		}
+	}
+	return func() {
+		for _, m := range held {
+			r.library.put(m)
+		}
+	}
 }
 
 // save checks and stores a version; change is held.

@@ -22,8 +22,9 @@
 //     binary before the compiler does. Every count is held against the bytes left,
 //     everything has a cap, imports come from an allow-list, there is no start
 //     function, and the feature set is WebAssembly 2.0. A refusal tells the offset,
-//     what was found and the cap. Tested with the specification's suite, with
-//     mutants of it, and by fuzzing.
+//     what was found and the cap. Tested with the specification's suite, of which
+//     every binary is either accepted or refused as it should be, with mutants of
+//     it below a limit on addresses, and by fuzzing: make corpus, make fuzz.
 //   - Meter (package meter): the binary is rewritten to count its own work in fuel
 //     and its own stack in bytes, and to come back to Go after each slice of fuel,
 //     so that the garbage collector never waits for long and a deadline can end it.
@@ -41,8 +42,11 @@
 //     leave marks and look for them.
 //   - Contain (module.go, gauge.go, metrics.go): calls of one module at the same
 //     time, their output, log, wall clock and stack have limits, and what happened
-//     is counted. Quarantine is for the caller: [CallErrorKind.ModuleFault] says
-//     which failures count. Tested with a table of bombs beside ordinary clients.
+//     is counted. Quarantine is for the caller, [CallErrorKind.ModuleFault] says
+//     which failures count; so is how many modules may run beside each other, since
+//     only the caller knows which of them it trusts. Tested with a table of bombs
+//     (package wasmtest) here, each alone beside ordinary calls, and on a whole
+//     server in test/bombs.
 //
 // # Out of scope
 //

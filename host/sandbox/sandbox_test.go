@@ -93,7 +93,7 @@ func TestFailedCallsSayWhy(t *testing.T) {
 		{"output wraps around", Pack(0xffffffff, 10), KindOutput, "out of bounds"},
 		{"output too big", Pack(0, 65<<10), KindOutput, "limit is 65536"},
 		{"no memory to be had", Code(I32Const(1<<15), MemoryGrow(), I32Const(-1), Op(I32Eq), If(Void, Op(Unreachable)), I64Const(0)), KindTrap, "unreachable"},
-		{"loop", spin, KindFuel, "more than 20000000 units"},
+		{"loop", spin, KindFuel, "more than 10000000 units"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := load(t, newRuntime(t, Limits{}), Policy(&Builder{}).Evaluate(nil, c.body))

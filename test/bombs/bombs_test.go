@@ -58,13 +58,16 @@ func TestBombs(t *testing.T) {
 	var out strings.Builder
 	table := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "bomb\tfound\tmedian\tslowest\tlongest pause\twithout\tmemory\tothers' p99\twithout")
-	for _, b := range slices.Concat(wasmtest.Bombs(manifest), answers()) {
+	all := slices.Concat(wasmtest.Bombs(manifest), answers())
+	var worst extremes
+	for _, b := range all {
 		var with, without figures
 		for range n.rounds {
 			without.add(s.measure(t, n.drops, s.fail))
 			with.add(s.drop(t, b, n.drops))
 		}
 		with.row(table, b, &without)
+		worst.note(b, &with, &without)
 		if t.Failed() {
 			t.Fatalf("after %s", b.Name)
 		}
@@ -73,8 +76,8 @@ func TestBombs(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Log("\n" + out.String())
-	fmt.Printf("bombs: %d bombs, each %d times, %d at once beside %d clients: each refused or contained with its reason, every run ended\n",
-		len(wasmtest.Bombs(manifest))+len(answers()), n.drops*n.rounds, atOnce, clients)
+	fmt.Printf("bombs: %d bombs, each %d times, %d at once beside %d clients: each refused or contained with its reason, every run ended; %s\n",
+		len(all), n.drops*n.rounds, atOnce, clients, &worst)
 }
 
 // server is a server in this process, so that its pauses are this process's.

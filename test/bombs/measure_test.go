@@ -40,6 +40,33 @@ func (f *figures) row(w io.Writer, b wasmtest.Bomb, without *figures) {
 		f.memory>>20, quantile(f.others, .99), quantile(without.others, .99))
 }
 
+// extremes are the worst figures of a table, each with the bomb that they are of.
+type extremes struct {
+	pause, memory, p99 string
+	longest            time.Duration
+	most               int
+	slower             float64
+}
+
+func (e *extremes) note(b wasmtest.Bomb, with, without *figures) {
+	if with.pause > e.longest {
+		e.longest, e.pause = with.pause, b.Name
+	}
+	if with.memory > e.most {
+		e.most, e.memory = with.memory, b.Name
+	}
+	if before := quantile(without.others, .99); before > 0 {
+		if slower := float64(quantile(with.others, .99)) / float64(before); slower > e.slower {
+			e.slower, e.p99 = slower, b.Name
+		}
+	}
+}
+
+func (e *extremes) String() string {
+	return fmt.Sprintf("longest pause %v (%s), most memory %+d MiB (%s), others' p99 at most %.2f times that without (%s)",
+		round(e.longest), e.pause, e.most>>20, e.memory, e.slower, e.p99)
+}
+
 func round(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }
 
 func quantile(all []time.Duration, q float64) time.Duration {

@@ -1,6 +1,8 @@
-// Package swap changes a policy over and over while clients are being served:
-// no request may fail, and each decision must come from the module that was
-// active at that moment.
+// Package swap changes a policy over and over while clients are being served, one
+// time in three to a module that is broken or hostile: no request may fail, each
+// decision must come from the module that was active at that moment or from the
+// built-in rule in its stead, what is refused changes nothing, and the audit tells
+// of every attempt.
 package swap
 
 import (
@@ -8,7 +10,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -23,7 +25,6 @@ import (
 )
 
 const (
-	swaps   = 200
 	clients = 8
 	// between is how many failures are decided from one swap to the next.
 	between      = 5
@@ -31,6 +32,15 @@ const (
 	entryName    = "RetryFailedFlows"
 	policyPath   = "/interlock/policies/" + prefect.CoreFlowPolicy
 )
+
+// swaps is how many are tried: few in every run of the tests, INTERLOCK_SWAPS in make
+// swap.
+func swaps() int {
+	if n, err := strconv.Atoi(os.Getenv("INTERLOCK_SWAPS")); err == nil && n > 0 {
+		return n
+	}
+	return 60
+}
 
 func TestMain(m *testing.M) {
 	code := m.Run()
@@ -75,12 +85,13 @@ type load struct {
 
 func swapUnderLoad(t *testing.T, c *rest.Client) {
 	t.Helper()
-	backoff := push(t, c, "backoff.wasm")
+	l := &load{client: c}
 	var flow struct{ ID string }
 	if err := c.Post(t.Context(), "/flows/", map[string]any{"name": "swap"}, &flow); err != nil {
 		t.Fatal(err)
 	}
-	l := &load{client: c, flow: flow.ID}
+	l.flow = flow.ID
+	w := newSwapper(t, c)
 	ctx, stop := context.WithCancel(t.Context())
 	var working sync.WaitGroup
 	for range clients {
@@ -91,86 +102,24 @@ func swapUnderLoad(t *testing.T, c *rest.Client) {
 		})
 	}
 	began := time.Now()
-	versions := swapAll(t, c, l, backoff)
-	t.Logf("%d swaps in %s", swaps, time.Since(began))
-	stop()
-	working.Wait()
-	began = time.Now()
-	defer func() { t.Logf("checked in %s", time.Since(began)) }()
-	for _, w := range l.wrong {
-		t.Errorf("a request failed: %s", w)
-	}
-	check(t, l, versions)
-	fmt.Printf("swap: %d swaps, %d failed requests, %d decisions, each of a module active at that moment\n", swaps, len(l.wrong), len(l.all))
-}
-
-func push(t *testing.T, c *rest.Client, name string) string {
-	t.Helper()
-	root, err := servers.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
-	wasm, err := os.ReadFile(filepath.Join(root, "bin/policies", name))
-	if err != nil {
-		t.Fatalf("%v: run 'make build'", err)
-	}
-	reply, err := c.Do(t.Context(), rest.Request{Method: http.MethodPost, Path: "/interlock/modules", Body: wasm, Header: map[string]string{"Content-Type": "application/wasm"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var m struct{ Digest string }
-	if err := reply.JSON(&m); err != nil || m.Digest == "" {
-		t.Fatalf("push %s: %d %s %v", name, reply.Status, reply.Raw, err)
-	}
-	return m.Digest
-}
-
-// version is what a version of the policy says, and when it was active.
-type version struct {
-	module string
-	active interval
-}
-
-// swapAll changes the entry's module there and back. A version is active from
-// when it was asked for until the next one was confirmed.
-func swapAll(t *testing.T, c *rest.Client, l *load, digest string) map[int]version {
-	t.Helper()
-	var p prefect.PolicyVersion
-	if err := c.Get(t.Context(), policyPath, &p); err != nil {
-		t.Fatal(err)
-	}
-	versions := map[int]version{p.Version: {prefect.BuiltinModule, interval{time.Now(), time.Time{}}}}
-	for i := range swaps {
+	for i := range swaps() {
 		l.await(t)
-		next := prefect.PolicyEntry{Name: entryName, Module: digest, Rule: "BackoffRetry", OnError: prefect.Fallback}
-		if i%2 == 1 {
-			next = prefect.PolicyEntry{Name: entryName, Module: prefect.BuiltinModule, Rule: entryName, OnError: prefect.Fallback}
-		}
-		for j := range p.Entries {
-			if p.Entries[j].Name == entryName {
-				p.Entries[j] = next
-			}
-		}
-		reply, err := c.Do(t.Context(), rest.Request{Method: http.MethodPut, Path: policyPath, Body: map[string]any{"entries": p.Entries, "version": p.Version}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if reply.Status >= 300 {
-			t.Fatalf("swap %d: %d %s", i, reply.Status, reply.Raw)
-		}
-		before := versions[p.Version]
-		before.active.to = reply.Received
-		versions[p.Version] = before
-		if err := reply.JSON(&p); err != nil {
-			t.Fatal(err)
-		}
-		versions[p.Version] = version{next.Module, interval{reply.Sent, time.Time{}}}
+		w.swap(t, i)
 	}
 	l.await(t)
-	last := versions[p.Version]
-	last.active.to = time.Now().Add(time.Hour)
-	versions[p.Version] = last
-	return versions
+	stop()
+	working.Wait()
+	t.Logf("%d swaps in %s", swaps(), time.Since(began))
+	began = time.Now()
+	defer func() { t.Logf("checked in %s", time.Since(began)) }()
+	for _, wrong := range l.wrong {
+		t.Errorf("a request failed: %s", wrong)
+	}
+	w.end()
+	check(t, l, w)
+	w.audit(t)
+	fmt.Printf("swap: %d swaps (%d to working modules, %d to hostile ones, %d refused), %d failed requests, %d decisions, each of the module that was active then or of its stand-in, %d rows of audit\n",
+		swaps(), w.good, w.hostile, w.refused, len(l.wrong), len(l.all), w.good+w.hostile+w.refused)
 }
 
 // await returns when some more failures were decided.
@@ -225,7 +174,7 @@ func (l *load) send(path string, body, out any) *interval {
 
 // check reads the decision on each failure and compares it with the version
 // that it names, and that with the time.
-func check(t *testing.T, l *load, versions map[int]version) {
+func check(t *testing.T, l *load, w *swapper) {
 	t.Helper()
 	used := map[string]int{}
 	for _, f := range l.all {
@@ -238,25 +187,32 @@ func check(t *testing.T, l *load, versions map[int]version) {
 			t.Errorf("run %s has no decision on its failure", f.run)
 			continue
 		}
-		v, known := versions[d.PolicyVersion]
+		v, known := w.versions[d.PolicyVersion]
 		rule := retryRule(d)
 		switch {
 		case !known:
 			t.Errorf("run %s was decided by version %d, which nobody made", f.run, d.PolicyVersion)
 		case rule == nil:
 			t.Errorf("run %s: %s was not asked: %+v", f.run, entryName, d)
+		case rule.Decision != "REJECT":
+			t.Errorf("run %s was not retried: %+v", f.run, rule)
+		case v.hostile && (rule.Error == "" || rule.Handled != string(prefect.Fallback) || !rule.Builtin):
+			t.Errorf("run %s: no built-in rule in the stead of a hostile one: %+v", f.run, rule)
+		case v.hostile:
+			used["hostile"]++
 		case rule.Error != "":
 			t.Errorf("run %s: the module failed: %s", f.run, rule.Error)
 		case rule.Builtin != (v.module == prefect.BuiltinModule) || !rule.Builtin && rule.Module != v.module:
 			t.Errorf("run %s was decided by %s, but version %d says %s", f.run, rule.Module, d.PolicyVersion, v.module)
-		case !f.at.overlaps(v.active):
-			t.Errorf("run %s was decided by version %d, which was not active then", f.run, d.PolicyVersion)
 		default:
 			used[v.module]++
 		}
+		if known && !f.at.overlaps(v.active) {
+			t.Errorf("run %s was decided by version %d, which was not active then", f.run, d.PolicyVersion)
+		}
 	}
-	if len(used) != 2 {
-		t.Errorf("decisions by module: %v, want two modules", used)
+	if len(used) != 3 {
+		t.Errorf("decisions by module: %v, want the built-in one, another and hostile ones", used)
 	}
 }
 
