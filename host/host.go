@@ -127,7 +127,7 @@ func (s *Server) openPolicies(ctx context.Context, db *store.DB, counts *meters)
 	}
 	registry, err := policy.Open(ctx, policy.Config{
 		Store: db, Modules: policy.Sandbox(runtime), Builtin: wasm,
-		Defaults: defaultPolicies(), Settings: builtinSettings(&s.config),
+		Defaults: DefaultPolicies(), Settings: RuleSettings(&s.config),
 		Now: now, Logger: s.logger, Publish: s.hub.Publish,
 	})
 	if err != nil {
@@ -139,8 +139,8 @@ func (s *Server) openPolicies(ctx context.Context, db *store.DB, counts *meters)
 	return registry, nil
 }
 
-// defaultPolicies are the built-in module's policies as versions to install.
-func defaultPolicies() []prefect.PolicyVersion {
+// DefaultPolicies are the built-in module's policies as versions to install.
+func DefaultPolicies() []prefect.PolicyVersion {
 	var all []prefect.PolicyVersion
 	for _, p := range builtin.Policies() {
 		v := prefect.PolicyVersion{Name: p.Name, Entries: []prefect.PolicyEntry{}}
@@ -159,9 +159,9 @@ func defaultPolicies() []prefect.PolicyVersion {
 // maxCacheKeyLength is the reference's default, in characters.
 const maxCacheKeyLength = 2000
 
-// builtinSettings are the configs that the built-in rules take from the server's
+// RuleSettings are the configs that the built-in rules take from the server's
 // settings.
-func builtinSettings(c *Config) map[string]json.RawMessage {
+func RuleSettings(c *Config) map[string]json.RawMessage {
 	values := map[string]float64{
 		builtin.SettingMaxCacheKeyLength:              maxCacheKeyLength,
 		builtin.SettingTagConcurrencySlotWaitSeconds:  c.TagSlotWait.Seconds(),

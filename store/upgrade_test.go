@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 
@@ -59,5 +60,58 @@ func TestUpgradeMakesAnEmptyDatabase(t *testing.T) {
 	}
 	if at := rowsOf(t, url, "SELECT version_num FROM alembic_version"); at[0] != schema.SQLiteRevision {
 		t.Errorf("it is at %v", at)
+	}
+}
+
+// TestOurTablesOfVersion1AreBroughtHere opens a database whose leases all had an
+// expiry, with a lease in it.
+func TestOurTablesOfVersion1AreBroughtHere(t *testing.T) {
+	const lease = "00000000-0000-4000-8000-00000000000a"
+	older := map[string][]string{
+		"sqlite": {
+			"DROP TABLE interlock_slot_lease",
+			`CREATE TABLE interlock_slot_lease (id CHAR(36) NOT NULL, created DATETIME NOT NULL, expires DATETIME NOT NULL, slots INTEGER NOT NULL,
+				holder_type VARCHAR, holder_id CHAR(36), CONSTRAINT pk_interlock_slot_lease PRIMARY KEY (id))`,
+			"CREATE INDEX ix_interlock_slot_lease__expires ON interlock_slot_lease (expires)",
+		},
+		"postgres": {
+			"ALTER TABLE interlock_slot_lease ALTER COLUMN expires SET NOT NULL",
+			"DROP INDEX ix_interlock_slot_lease__holder_id",
+		},
+	}
+	for kind, url := range storetest.URLs(t) {
+		t.Run(kind, func(t *testing.T) {
+			storetest.Open(t, url).Close()
+			shape := func() []string {
+				if kind == "sqlite" {
+					return rowsOf(t, url, "SELECT name, sql FROM sqlite_master WHERE tbl_name LIKE 'interlock%' ORDER BY name")
+				}
+				return append(rowsOf(t, url, "SELECT indexname, indexdef FROM pg_indexes WHERE tablename LIKE 'interlock%' ORDER BY 1"),
+					rowsOf(t, url, "SELECT table_name, column_name, is_nullable FROM information_schema.columns WHERE table_name LIKE 'interlock%' ORDER BY 1, 2")...)
+			}
+			want := shape()
+			for _, s := range older[kind] {
+				execute(t, url, s)
+			}
+			execute(t, url, "UPDATE interlock_meta SET value = '1' WHERE key = 'version'")
+			execute(t, url, "INSERT INTO interlock_slot_lease (id, created, expires, slots) VALUES ('"+lease+"', '2026-11-23 18:00:00.000000', '2126-11-23 18:00:00.000000', 2)")
+			if slices.Equal(shape(), want) {
+				t.Fatal("the older tables are equal to the new ones")
+			}
+			storetest.Open(t, url).Close()
+			if got := shape(); !slices.Equal(got, want) {
+				t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+			}
+			if kept := rowsOf(t, url, "SELECT slots FROM interlock_slot_lease WHERE id = '"+lease+"'"); !slices.Equal(kept, []string{"2"}) {
+				t.Errorf("of the lease is left %v", kept)
+			}
+			for version, text := range map[string]string{"3": "at version 3", "0": "at version 0"} {
+				execute(t, url, "UPDATE interlock_meta SET value = '"+version+"' WHERE key = 'version'")
+				_, err := store.Open(context.Background(), url, store.Options{})
+				if prefect.CodeOf(err) != prefect.UnknownRevision || !strings.Contains(err.Error(), text) {
+					t.Errorf("version %s: %v", version, err)
+				}
+			}
+		})
 	}
 }

@@ -38,7 +38,7 @@ func newGuest(name string) *guest {
 }
 
 // rule adds a rule; spec is "RUNNING>FAILED", "*>*", with " transform" and
-// " after" behind it.
+// " after", needs and facts behind it.
 func (g *guest) rule(name, spec string, decide func(c *abi.Context) string) *guest {
 	words := strings.Fields(spec)
 	from, to, _ := strings.Cut(words[0], ">")
@@ -50,7 +50,11 @@ func (g *guest) rule(name, spec string, decide func(c *abi.Context) string) *gue
 		case abi.PhaseAfter:
 			r.Phase = word
 		default:
-			r.Facts = append(r.Facts, word)
+			if need, is := strings.CutPrefix(word, "needs="); is {
+				r.Needs = append(r.Needs, need)
+			} else {
+				r.Facts = append(r.Facts, word)
+			}
 		}
 	}
 	g.order = append(g.order, r)
@@ -65,6 +69,9 @@ func (g *guest) manifest() []byte {
 	rules := []map[string]any{}
 	for _, r := range g.order {
 		m := map[string]any{"name": r.Name, "run_type": r.RunType, "from": r.From, "to": r.To, "kind": r.Kind, "phase": r.Phase, "facts": append([]string{}, r.Facts...)}
+		if r.Needs != nil {
+			m["needs"] = r.Needs
+		}
 		if r.ConfigSchema != nil {
 			m["config_schema"] = json.RawMessage(r.ConfigSchema)
 		}
