@@ -17,7 +17,7 @@ func appendFlowRun(b []byte, r *prefect.FlowRun, now prefect.Time) []byte {
 	b = appendUUIDPtr(append(b, `,"deployment_id":`...), r.DeploymentID)
 	b = appendStringPtr(append(b, `,"deployment_version":`...), r.DeploymentVersion)
 	b = appendUUIDPtr(append(b, `,"work_queue_id":`...), r.WorkQueueID)
-	b = appendStringPtr(append(b, `,"work_queue_name":`...), r.WorkQueueName)
+	b = appendStringPtr(append(b, `,"work_queue_name":`...), shownQueue(r.QueueName, r.WorkQueueName))
 	b = appendStringPtr(append(b, `,"flow_version":`...), r.FlowVersion)
 	b = appendRaw(append(b, `,"parameters":`...), r.Parameters, "{}")
 	b = appendStringPtr(append(b, `,"idempotency_key":`...), r.IdempotencyKey)
@@ -36,6 +36,15 @@ func appendFlowRun(b []byte, r *prefect.FlowRun, now prefect.Time) []byte {
 	b = appendState(append(b, `,"state":`...), r.State)
 	b = appendRaw(append(b, `,"job_variables":`...), r.JobVariables, "null")
 	return append(b, '}')
+}
+
+// shownQueue is the name of the work queue, or the one that was written where there
+// is no queue.
+func shownQueue(queue, written *string) *string {
+	if queue != nil {
+		return queue
+	}
+	return written
 }
 
 // appendRunTimes appends what flow runs and task runs have in common, with a

@@ -26,6 +26,12 @@ type fake struct {
 	policies  []*prefect.PolicyVersion
 	decisions []*prefect.Decision
 
+	deployments []*prefect.Deployment
+	stale       prefect.StaleRuns // of the last update
+	polled      []uuid.UUID       // deployments and queues, the last
+	pools       []*prefect.WorkPool
+	queues      []*prefect.WorkQueue
+
 	limit   prefect.ConcurrencyLimit // what updates are applied to
 	request prefect.SlotRequest      // the last one
 

@@ -31,12 +31,7 @@ func notServed() []string {
 		"DELETE /concurrency_limits/tag/{tag}", "GET /concurrency_limits/tag/{tag}", "POST /concurrency_limits/tag/{tag}/reset",
 		"DELETE /concurrency_limits/{id}", "GET /concurrency_limits/{id}",
 
-		"POST /deployments", "POST /deployments/bulk_delete", "POST /deployments/count", "POST /deployments/filter",
-		"POST /deployments/get_scheduled_flow_runs", "GET /deployments/name/{flow_name}/{deployment_name}", "POST /deployments/paginate",
-		"DELETE /deployments/{id}", "GET /deployments/{id}", "PATCH /deployments/{id}", "POST /deployments/{id}/create_flow_run",
-		"POST /deployments/{id}/create_flow_run/bulk", "POST /deployments/{id}/pause_deployment", "POST /deployments/{id}/resume_deployment",
-		"POST /deployments/{id}/schedule", "GET /deployments/{id}/schedules", "POST /deployments/{id}/schedules",
-		"DELETE /deployments/{id}/schedules/{schedule_id}", "PATCH /deployments/{id}/schedules/{schedule_id}", "GET /deployments/{id}/work_queue_check",
+		"POST /deployments/{id}/schedule", "GET /deployments/{id}/work_queue_check",
 
 		"POST /events/count-by/{countable}",
 

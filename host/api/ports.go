@@ -20,6 +20,9 @@ type Store interface {
 	FlowRunInputs
 	CSRFTokens
 	Configurations
+	Deployments
+	WorkPools
+	WorkQueues
 	ConcurrencyLimits
 	Slots
 	// Ping reports whether the database answers.
@@ -187,6 +190,43 @@ type EventPage struct {
 	Events []*prefect.Event
 	Total  int    // on all pages
 	Next   string // "" on the last page
+}
+
+// Deployments are the rows of deployment, each with its schedules, its limit and the
+// names of its work queue and work pool.
+type Deployments interface {
+	// PutDeployment applies fn to the deployment of a flow and name, or to a fresh one,
+	// and returns the row. Errors: Conflict for an unknown flow, and fn's.
+	PutDeployment(ctx context.Context, flowID uuid.UUID, name string, fn func(*prefect.Deployment) error) (d *prefect.Deployment, created bool, err error)
+	// ReadDeployment returns NotFound for an unknown id.
+	ReadDeployment(ctx context.Context, id uuid.UUID) (*prefect.Deployment, error)
+	// ReadDeploymentByName returns NotFound for unknown names.
+	ReadDeploymentByName(ctx context.Context, flow, name string) (*prefect.Deployment, error)
+	// UpdateDeployment applies fn to the row and deletes the runs that are stale with
+	// it, in one transaction. Errors: NotFound, Conflict, and fn's.
+	UpdateDeployment(ctx context.Context, id uuid.UUID, stale prefect.StaleRuns, fn func(*prefect.Deployment) error) error
+	// DeleteDeployment returns NotFound for an unknown id.
+	DeleteDeployment(ctx context.Context, id uuid.UUID) error
+	FilterDeployments(ctx context.Context, f prefect.Filters, p prefect.Page) ([]*prefect.Deployment, error)
+	CountDeployments(ctx context.Context, f prefect.Filters) (int, error)
+	// DeploymentsPolled makes deployments ready, those of the queues among them: their
+	// work was asked for now.
+	DeploymentsPolled(ctx context.Context, ids, queues []uuid.UUID) error
+}
+
+// WorkPools are the rows of work_pool.
+type WorkPools interface {
+	// ReadWorkPool returns NotFound for an unknown name.
+	ReadWorkPool(ctx context.Context, name string) (*prefect.WorkPool, error)
+}
+
+// WorkQueues are the rows of work_queue.
+type WorkQueues interface {
+	// EnsureWorkQueue returns the queue of that name in a pool ("": the default agent
+	// pool), made if it is not there. Errors: NotFound for an unknown pool.
+	EnsureWorkQueue(ctx context.Context, pool, name string) (*prefect.WorkQueue, error)
+	// ReadWorkQueue returns NotFound for unknown names.
+	ReadWorkQueue(ctx context.Context, pool, name string) (*prefect.WorkQueue, error)
 }
 
 // ConcurrencyLimits are the rows of concurrency_limit_v2, found by id or name.

@@ -27,6 +27,10 @@ func (l *ConcurrencyLimit) Decay(now Time) {
 	l.DeniedSlots = max(0, l.DeniedSlots-gone)
 }
 
+// DefaultOccupancy is what a limit supposes of its slots before any was given
+// back, in seconds.
+const DefaultOccupancy = 2.0
+
 // The averaging of occupancy: over so many slots times the limit, and no slot
 // counts for less than the minimum.
 const (
