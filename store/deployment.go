@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"reflect"
 
 	"github.com/google/uuid"
 
@@ -186,9 +187,14 @@ func (db *DB) UpdateDeployment(ctx context.Context, id uuid.UUID, stale prefect.
 	return named(err, "deployment", id)
 }
 
-// saveDeployment applies fn to d, a locked row, and writes the result.
+// saveDeployment applies fn to d, a locked row, and writes what fn changed: a change
+// of schedules alone is none of the deployment, one of Updated is.
 func saveDeployment(ctx context.Context, tx *tx, d *prefect.Deployment, stale prefect.StaleRuns, fn func(*prefect.Deployment) error) error {
-	before := copySchedules(d.Schedules)
+	before, stamp := copySchedules(d.Schedules), d.Updated
+	was, err := deploymentOwnArgs(d)
+	if err != nil {
+		return err
+	}
 	if err := fn(d); err != nil {
 		return err
 	}
@@ -199,9 +205,11 @@ func saveDeployment(ctx context.Context, tx *tx, d *prefect.Deployment, stale pr
 	if err != nil {
 		return err
 	}
-	args := append([]any{later(tx.now(), d.Updated)}, own...)
-	if _, err := tx.ExecContext(ctx, deploymentUpdate, tx.d.args(append(args, d.ID)...)...); err != nil {
-		return err
+	if d.Updated != stamp || !reflect.DeepEqual(was, own) {
+		args := append([]any{later(tx.now(), stamp)}, own...)
+		if _, err := tx.ExecContext(ctx, deploymentUpdate, tx.d.args(append(args, d.ID)...)...); err != nil {
+			return err
+		}
 	}
 	if err := saveSchedules(ctx, tx, d.ID, before, d.Schedules); err != nil {
 		return err
@@ -293,25 +301,6 @@ func deleteStaleRuns(ctx context.Context, tx *tx, id uuid.UUID, stale prefect.St
 		which, list := tx.d.anyOf(column, ids)
 		if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE "+which, list); err != nil {
 			return wrapf(err, "delete scheduled runs")
-		}
-	}
-	return nil
-}
-
-// DeploymentsPolled makes deployments ready, by their ids or those of their queues:
-// their work was asked for now. Their stamp stays: they have not changed.
-func (db *DB) DeploymentsPolled(ctx context.Context, ids, queues []uuid.UUID) error {
-	for column, list := range map[string][]uuid.UUID{"id": ids, "work_queue_id": queues} {
-		if len(list) == 0 {
-			continue
-		}
-		which, arg := db.d.anyOf(column, list)
-		err := db.write(ctx, func(tx *tx) error {
-			_, err := tx.ExecContext(ctx, "UPDATE deployment SET status = 'READY', last_polled = ? WHERE "+which, tx.d.arg(tx.now()), arg)
-			return err
-		})
-		if err != nil {
-			return wrapf(err, "mark deployments polled")
 		}
 	}
 	return nil

@@ -141,7 +141,7 @@ func (s *server) createDeployment(w http.ResponseWriter, r *http.Request) error 
 
 // apply writes what was sent. Schedules and parameters are the new ones alone.
 func (c *deploymentCreate) apply(d *prefect.Deployment, now prefect.Time) {
-	d.Parameters, d.Schedules = c.Parameters, nil
+	d.Parameters, d.Schedules, d.Updated = c.Parameters, nil, now
 	for i := range c.Schedules {
 		schedule := c.Schedules[i].schedule(now)
 		schedule.MaxScheduledRuns = nil // which only the operation of schedules sets, as in the reference

@@ -236,7 +236,7 @@ func (s *server) scheduledDeploymentRuns(w http.ResponseWriter, r *http.Request)
 	if err != nil {
 		return err
 	}
-	if err := s.Store.DeploymentsPolled(r.Context(), body.DeploymentIDs, nil); err != nil {
+	if err := s.Store.Polled(r.Context(), body.DeploymentIDs, nil); err != nil {
 		return err
 	}
 	return list(s, w, r, runs, flowRunEncoder(s.Now()))

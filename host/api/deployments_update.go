@@ -132,7 +132,7 @@ func (u *deploymentUpdate) apply(d *prefect.Deployment, now prefect.Time) error 
 	if err != nil {
 		return err
 	}
-	d.Schedules = schedules
+	d.Schedules, d.Updated = schedules, now // even if all is as it was
 	setLimit(d, u.ConcurrencyLimit, u.GlobalConcurrencyLimitID)
 	if u.ConcurrencyOptions.Set {
 		d.ConcurrencyOptions = (*prefect.ConcurrencyOptions)(u.ConcurrencyOptions.Value)

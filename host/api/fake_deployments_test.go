@@ -74,7 +74,7 @@ func (f *fake) CountDeployments(_ context.Context, asked prefect.Filters) (int, 
 	return len(f.deployments), f.fail
 }
 
-func (f *fake) DeploymentsPolled(_ context.Context, ids, queues []uuid.UUID) error {
+func (f *fake) Polled(_ context.Context, ids, queues []uuid.UUID) error {
 	f.polled = append(ids, queues...)
 	return nil
 }
@@ -101,7 +101,7 @@ func (f *fake) EnsureWorkQueue(ctx context.Context, pool, name string) (*prefect
 }
 
 func (f *fake) ReadWorkQueue(_ context.Context, pool, name string) (*prefect.WorkQueue, error) {
-	q, i := find(f.queues, func(q *prefect.WorkQueue) bool { return q.Name == name && q.WorkPoolName == pool })
+	q, i := find(f.queues, func(q *prefect.WorkQueue) bool { return q.Name == name && (pool == "" || q.WorkPoolName == pool) })
 	if i < 0 {
 		return nil, missing("work queue")
 	}

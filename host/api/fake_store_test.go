@@ -31,6 +31,8 @@ type fake struct {
 	polled      []uuid.UUID       // deployments and queues, the last
 	pools       []*prefect.WorkPool
 	queues      []*prefect.WorkQueue
+	workers     []*prefect.Worker
+	work        prefect.WorkQuery
 
 	limit   prefect.ConcurrencyLimit // what updates are applied to
 	request prefect.SlotRequest      // the last one

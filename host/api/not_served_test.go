@@ -51,14 +51,6 @@ func notServed() []string {
 		"POST /variables", "POST /variables/count", "POST /variables/filter", "DELETE /variables/name/{name}", "GET /variables/name/{name}",
 		"PATCH /variables/name/{name}", "DELETE /variables/{id}", "GET /variables/{id}", "PATCH /variables/{id}",
 
-		"POST /work_pools", "POST /work_pools/count", "POST /work_pools/filter", "DELETE /work_pools/{name}", "GET /work_pools/{name}",
-		"PATCH /work_pools/{name}", "POST /work_pools/{name}/concurrency_status", "POST /work_pools/{name}/get_scheduled_flow_runs",
-		"POST /work_pools/{work_pool_name}/queues", "POST /work_pools/{work_pool_name}/queues/filter", "DELETE /work_pools/{work_pool_name}/queues/{name}",
-		"GET /work_pools/{work_pool_name}/queues/{name}", "PATCH /work_pools/{work_pool_name}/queues/{name}",
-		"POST /work_pools/{work_pool_name}/workers/filter", "POST /work_pools/{work_pool_name}/workers/heartbeat",
-		"DELETE /work_pools/{work_pool_name}/workers/{name}",
-
-		"POST /work_queues", "POST /work_queues/filter", "GET /work_queues/name/{name}", "DELETE /work_queues/{id}", "GET /work_queues/{id}",
-		"PATCH /work_queues/{id}", "POST /work_queues/{id}/concurrency_status", "POST /work_queues/{id}/get_runs", "GET /work_queues/{id}/status",
+		"POST /work_pools/{name}/concurrency_status", "POST /work_queues/{id}/concurrency_status",
 	}
 }

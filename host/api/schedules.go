@@ -40,24 +40,34 @@ func (c *cronSchedule) SetDefaults() { c.DayOr = true }
 type rruleSchedule struct {
 	_        struct{}   `bind:"forbid"`
 	RRule    recurrence `json:"rrule" bind:"required"`
-	Timezone *string    `json:"timezone"`
+	Timezone zoneName   `json:"timezone"`
 }
 
 // SetDefaults is called by bind.
-func (c *rruleSchedule) SetDefaults() { utc := "UTC"; c.Timezone = &utc }
+func (c *rruleSchedule) SetDefaults() { utc := "UTC"; c.Timezone = zoneName{&utc} }
+
+// zoneName is the name of a time zone, or null.
+type zoneName struct{ name *string }
+
+// UnmarshalBind is called by bind.
+func (z *zoneName) UnmarshalBind(raw []byte, r bind.Reporter) {
+	var name *string
+	if refused := r.Try(raw, &name); len(refused) > 0 {
+		r.Report(refused)
+		return
+	}
+	if name != nil && !knownZone(*name) {
+		r.Fail("string_pattern_mismatch", "String should be the name of a time zone", raw)
+		return
+	}
+	z.name = name
+}
 
 // CheckBind is called by bind.
 func (c *intervalSchedule) CheckBind(r bind.Reporter) { checkZone(c.Timezone, r) }
 
 // CheckBind is called by bind.
 func (c *cronSchedule) CheckBind(r bind.Reporter) { checkZone(c.Timezone, r) }
-
-// CheckBind is called by bind.
-func (c *rruleSchedule) CheckBind(r bind.Reporter) {
-	if c.Timezone != nil && !knownZone(*c.Timezone) {
-		r.Fail("string_pattern_mismatch", "String should be the name of a time zone", appendString(nil, *c.Timezone), "timezone")
-	}
-}
 
 func checkZone(name *string, r bind.Reporter) {
 	if name != nil && *name != "" && !knownZone(*name) {
@@ -134,8 +144,8 @@ func (s *scheduleSpec) stored(now prefect.Time) json.RawMessage {
 		b = appendStringPtr(append(b, `,"timezone":`...), s.cron.Timezone)
 		b = appendBool(append(b, `,"day_or":`...), s.cron.DayOr)
 	case s.rrule != nil:
-		b = appendString([]byte(`{"rrule":`), s.rrule.RRule.anchored(now, s.rrule.Timezone))
-		b = appendStringPtr(append(b, `,"timezone":`...), s.rrule.Timezone)
+		b = appendString([]byte(`{"rrule":`), s.rrule.RRule.anchored(now, s.rrule.Timezone.name))
+		b = appendStringPtr(append(b, `,"timezone":`...), s.rrule.Timezone.name)
 	default:
 		return nil
 	}

@@ -2,6 +2,7 @@ package prefect
 
 import (
 	"encoding/json"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -50,12 +51,50 @@ type WorkQueue struct {
 
 // Worker is a row of worker.
 type Worker struct {
-	ID                       uuid.UUID `json:"id"`
-	Created                  Time      `json:"created"`
-	Updated                  Time      `json:"updated"`
-	Name                     string    `json:"name"`
-	WorkPoolID               uuid.UUID `json:"work_pool_id"`
-	LastHeartbeatTime        Time      `json:"last_heartbeat_time"`
-	HeartbeatIntervalSeconds *int      `json:"heartbeat_interval_seconds"`
-	Status                   string    `json:"status"` // ONLINE or OFFLINE
+	ID                       uuid.UUID    `json:"id"`
+	Created                  Time         `json:"created"`
+	Updated                  Time         `json:"updated"`
+	Name                     string       `json:"name"`
+	WorkPoolID               uuid.UUID    `json:"work_pool_id"`
+	LastHeartbeatTime        Time         `json:"last_heartbeat_time"`
+	HeartbeatIntervalSeconds *int         `json:"heartbeat_interval_seconds"`
+	Status                   WorkerStatus `json:"status"` // as of the last heartbeat and now
+}
+
+// WorkerStatus says whether a worker sends heartbeats.
+type WorkerStatus string
+
+// The worker statuses.
+const (
+	Online  WorkerStatus = "ONLINE"
+	Offline WorkerStatus = "OFFLINE"
+)
+
+// A worker that names no interval sends a heartbeat every so many seconds, and is
+// offline after so many intervals without one.
+const (
+	defaultHeartbeat = 30
+	missedHeartbeats = 3
+)
+
+// StatusAt returns whether the worker is online at an instant.
+func (w *Worker) StatusAt(now Time) WorkerStatus {
+	interval := defaultHeartbeat
+	if w.HeartbeatIntervalSeconds != nil && *w.HeartbeatIntervalSeconds != 0 {
+		interval = *w.HeartbeatIntervalSeconds
+	}
+	if now.Sub(w.LastHeartbeatTime.Time) < time.Duration(interval)*missedHeartbeats*time.Second {
+		return Online
+	}
+	return Offline
+}
+
+// WorkQuery selects the scheduled runs that a worker may start now: no more than
+// the limits of their queue and of its pool leave free. Runs that their own process
+// will start again are not among them.
+type WorkQuery struct {
+	Queues []uuid.UUID // of those that are not paused; nil is all of the pool
+	Before *Time       // scheduled until then
+	After  *Time       // scheduled from then on
+	Limit  int
 }

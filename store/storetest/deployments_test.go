@@ -66,7 +66,7 @@ func TestDeployments(t *testing.T) {
 		_, _, err = db.PutDeployment(ctx, uuid.New(), "d", func(*prefect.Deployment) error { return nil })
 		wantCode(t, err, prefect.Conflict)
 
-		check(t, db.DeploymentsPolled(ctx, nil, []uuid.UUID{queue.ID}))
+		check(t, db.Polled(ctx, nil, []uuid.UUID{queue.ID}))
 		polled := must(db.ReadDeployment(ctx, d.ID))(t)
 		if polled.Status != prefect.Ready || !polled.LastPolled.After(at(1).Time) || polled.Updated != again.Updated {
 			t.Errorf("polled: %+v", polled)
