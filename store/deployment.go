@@ -297,6 +297,10 @@ func deleteStaleRuns(ctx context.Context, tx *tx, id uuid.UUID, stale prefect.St
 	if err != nil || len(ids) == 0 {
 		return err
 	}
+	which, list := tx.d.anyOf("l.holder_id", ids)
+	if _, err := (holdings{which, []any{list}}).release(ctx, tx, false); err != nil {
+		return wrapf(err, "release slots")
+	}
 	for table, column := range map[string]string{"interlock_policy_decision": "run_id", "log": "flow_run_id"} {
 		which, list := tx.d.anyOf(column, ids)
 		if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE "+which, list); err != nil {

@@ -111,7 +111,7 @@ func (db *DB) workRuns(ctx context.Context, belongs, active, order string, c que
 		FROM work_queue w JOIN flow_run r ON ` + belongs + `
 		WHERE w.is_paused = ` + db.d.pick("0", "false") + ` AND r.state_type = 'SCHEDULED' AND (` + c.SQL + `)) due WHERE free IS NULL OR place <= free`
 	err = db.read(ctx, func(reader querier) error {
-		list, err = all(ctx, reader, scanFlowRun, "SELECT "+db.d.columns(flowRunColumns)+" FROM flow_run"+flowRunJoins+" WHERE flow_run.id IN ("+due+
+		list, err = all(ctx, reader, scanFlowRun, "SELECT "+db.d.columns(flowRunColumns)+" FROM flow_run"+flowRunJoins(db.d)+" WHERE flow_run.id IN ("+due+
 			") ORDER BY "+order+"flow_run.next_scheduled_start_time, flow_run.id LIMIT ?", append(c.Args, limit)...)
 		return err
 	})

@@ -27,6 +27,8 @@ func requestBodies() map[string]any {
 		"POST /deployments/get_scheduled_flow_runs": scheduledDeploymentRuns{}, "POST /deployments/{id}/create_flow_run": deploymentRunCreate{},
 		"POST /deployments/{id}/create_flow_run/bulk": []deploymentRunCreate{}, "POST /deployments/{id}/schedules": []scheduleCreate{},
 		"PATCH /deployments/{id}/schedules/{schedule_id}": scheduleUpdate{},
+		"POST /concurrency_limits":                        tagLimitCreate{}, "POST /concurrency_limits/filter": filterLimits{}, "POST /concurrency_limits/increment": tagSlots{},
+		"POST /concurrency_limits/decrement": tagSlots{}, "POST /concurrency_limits/tag/{tag}/reset": resetTagLimit{},
 		"POST /work_pools": workPoolCreate{}, "PATCH /work_pools/{name}": workPoolUpdate{}, "POST /work_pools/filter": filterWorkPools{},
 		"POST /work_pools/count": countWorkPools{}, "POST /work_pools/{name}/get_scheduled_flow_runs": scheduledPoolRuns{},
 		"POST /work_pools/{work_pool_name}/queues": workQueueCreate{}, "POST /work_pools/{work_pool_name}/queues/filter": filterWorkQueues{},

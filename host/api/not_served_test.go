@@ -27,10 +27,6 @@ func notServed() []string {
 
 		"GET /collections/views/{view}",
 
-		"POST /concurrency_limits", "POST /concurrency_limits/decrement", "POST /concurrency_limits/filter", "POST /concurrency_limits/increment",
-		"DELETE /concurrency_limits/tag/{tag}", "GET /concurrency_limits/tag/{tag}", "POST /concurrency_limits/tag/{tag}/reset",
-		"DELETE /concurrency_limits/{id}", "GET /concurrency_limits/{id}",
-
 		"POST /deployments/{id}/schedule", "GET /deployments/{id}/work_queue_check",
 
 		"POST /events/count-by/{countable}",

@@ -25,6 +25,7 @@ type Store interface {
 	WorkQueues
 	Workers
 	ConcurrencyLimits
+	TagLimits
 	Slots
 	// Ping reports whether the database answers.
 	Ping(ctx context.Context) error
@@ -284,6 +285,25 @@ type ConcurrencyLimits interface {
 	UpdateConcurrencyLimit(ctx context.Context, idOrName string, fn func(*prefect.ConcurrencyLimit) error) error
 	// DeleteConcurrencyLimit returns NotFound for an unknown id or name.
 	DeleteConcurrencyLimit(ctx context.Context, idOrName string) error
+}
+
+// TagLimits are the limits of task runs by tag, with who holds their slots.
+type TagLimits interface {
+	// PutTagLimit makes the limit of a tag or changes its number of slots.
+	PutTagLimit(ctx context.Context, tag string, slots int) (l *prefect.TagLimit, created bool, err error)
+	// ReadTagLimit returns NotFound for a tag without a limit.
+	ReadTagLimit(ctx context.Context, tag string) (*prefect.TagLimit, error)
+	// ReadTagLimitByID returns NotFound for an unknown id and for other limits.
+	ReadTagLimitByID(ctx context.Context, id uuid.UUID) (*prefect.TagLimit, error)
+	// FilterTagLimits returns limits in order of their tags.
+	FilterTagLimits(ctx context.Context, p prefect.Page) ([]*prefect.TagLimit, error)
+	// ResetTagLimit has just these task runs hold a slot each. Errors: NotFound.
+	ResetTagLimit(ctx context.Context, tag string, runs []uuid.UUID, expires prefect.Time) error
+	// AcquireTagSlots has a task run hold a slot of each limit, all or none: full is a
+	// tag that has none left. Errors: Locked for a limit of 0.
+	AcquireTagSlots(ctx context.Context, tags []string, run uuid.UUID, expires prefect.Time) (limits []*prefect.ConcurrencyLimit, full string, err error)
+	// ReleaseTagSlots gives back what a task run holds and returns the limits.
+	ReleaseTagSlots(ctx context.Context, tags []string, run uuid.UUID) ([]*prefect.ConcurrencyLimit, error)
 }
 
 // Slots are what is held of concurrency limits.

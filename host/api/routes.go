@@ -122,6 +122,16 @@ func (s *server) routes() []route {
 		{"POST", "/work_queues/{id}/get_runs", s.queueRuns, false},
 		{"GET", "/work_queues/{id}/status", s.queueStatus, false},
 
+		{"POST", "/concurrency_limits", s.createTagLimit, false},
+		{"POST", "/concurrency_limits/filter", s.filterTagLimits, false},
+		{"POST", "/concurrency_limits/increment", s.incrementTagSlots, false},
+		{"POST", "/concurrency_limits/decrement", s.decrementTagSlots, false},
+		{"GET", "/concurrency_limits/tag/{tag}", s.readTagLimitByTag, false},
+		{"DELETE", "/concurrency_limits/tag/{tag}", s.deleteTagLimitByTag, false},
+		{"POST", "/concurrency_limits/tag/{tag}/reset", s.resetTagLimit, false},
+		{"GET", "/concurrency_limits/{id}", s.readTagLimit, false},
+		{"DELETE", "/concurrency_limits/{id}", s.deleteTagLimit, false},
+
 		{"POST", "/v2/concurrency_limits", s.createConcurrencyLimitV2, false},
 		{"POST", "/v2/concurrency_limits/filter", s.filterConcurrencyLimitsV2, false},
 		{"POST", "/v2/concurrency_limits/increment", s.incrementSlots, false},

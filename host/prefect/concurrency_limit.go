@@ -63,3 +63,14 @@ type SlotLease struct {
 	HolderID   *uuid.UUID
 	Expires    *Time // nil: never
 }
+
+// TagLimit is a limit of task runs by tag, as the first version of the API has it:
+// the [ConcurrencyLimit] called tag:TAG, with who holds its slots.
+type TagLimit struct {
+	ID      uuid.UUID   `json:"id"`
+	Created Time        `json:"created"`
+	Updated Time        `json:"updated"`
+	Tag     string      `json:"tag"`
+	Limit   int         `json:"concurrency_limit"`
+	Holders []uuid.UUID `json:"active_slots"` // task runs
+}

@@ -91,7 +91,7 @@ func TestDeploymentLimits(t *testing.T) {
 		if d = put(t, db, flow, "own", func(d *prefect.Deployment) { d.OwnLimit = slots(3) }); d.Limit.ID != id || d.Limit.Limit != 3 {
 			t.Errorf("changed: %+v", d.Limit)
 		}
-		lease := &prefect.SlotLease{ID: uuid.New(), Expires: at(1 << 30)}
+		lease := &prefect.SlotLease{ID: uuid.New(), Expires: ptr(at(1 << 30))}
 		_, acquired, err := db.AcquireSlots(ctx, prefect.SlotRequest{Names: []string{name}, Slots: 1, Lease: lease})
 		if check(t, err); !acquired {
 			t.Fatal("no slot")
