@@ -19,7 +19,7 @@ const flowRunOwn = `name, flow_id, deployment_id, deployment_version, work_queue
 
 var (
 	flowRunColumns = newColumnList(qualify("flow_run", "id, created, updated, "+flowRunOwn+", empirical_policy, "+runTimesColumns) +
-		", p.id, p.name, " + stateColumns)
+		", q.name, p.id, p.name, " + stateColumns)
 	flowRunInsert = insertInto("flow_run", "id, created, updated, "+flowRunOwn+", empirical_policy, "+runTimesColumns)
 	flowRunUpdate = "UPDATE flow_run SET " + assign("updated, "+flowRunOwn+", empirical_policy") + " WHERE id = ?"
 )
@@ -69,7 +69,7 @@ func scanFlowRun(row scanner) (*prefect.FlowRun, error) {
 		into(&r.Parameters), &r.IdempotencyKey, into(&r.Context), into(&r.Tags), into(&r.Labels), into(&r.ParentTaskRunID), &r.AutoScheduled,
 		into(&r.InfrastructureDocumentID), &r.InfrastructurePID, into(&createdBy), into(&r.JobVariables), into(&policy))
 	dst = append(dst, runTimesInto(&r.RunTimes)...)
-	dst = append(dst, into(&r.WorkPoolID), &r.WorkPoolName)
+	dst = append(dst, &r.QueueName, into(&r.WorkPoolID), &r.WorkPoolName)
 	err := row.Scan(append(dst, s.columns()...)...)
 	if err != nil {
 		return nil, err

@@ -27,10 +27,6 @@ type limitCreate struct {
 // SetDefaults is called by bind.
 func (c *limitCreate) SetDefaults() { c.Active = true }
 
-// defaultOccupancy is what a limit supposes of its slots before any was given
-// back, in seconds.
-const defaultOccupancy = 2.0
-
 func (s *server) createConcurrencyLimitV2(w http.ResponseWriter, r *http.Request) error {
 	var body limitCreate
 	if err := s.bind(w, r, &body); err != nil {
@@ -39,7 +35,7 @@ func (s *server) createConcurrencyLimitV2(w http.ResponseWriter, r *http.Request
 	now := s.Now()
 	l := &prefect.ConcurrencyLimit{ID: s.NewID(), Created: now, Updated: now, Active: body.Active, Name: body.Name, Limit: int(body.Limit),
 		ActiveSlots: int(body.ActiveSlots), DeniedSlots: int(body.DeniedSlots), SlotDecayPerSecond: body.SlotDecayPerSecond,
-		AvgSlotOccupancySeconds: defaultOccupancy}
+		AvgSlotOccupancySeconds: prefect.DefaultOccupancy}
 	if err := s.Store.CreateConcurrencyLimit(r.Context(), l); err != nil {
 		return err
 	}

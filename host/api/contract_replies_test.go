@@ -85,6 +85,10 @@ func exchange(t *testing.T, method, path string) any {
 	r.flows, r.flowRuns, r.taskRuns = []*prefect.Flow{flow}, []*prefect.FlowRun{flowRun}, []*prefect.TaskRun{taskRun}
 	r.states[flowRun.ID], r.states[taskRun.ID] = []*prefect.State{state}, []*prefect.State{state}
 	r.logs, r.inputs = []*prefect.Log{filled[prefect.Log]()}, []*prefect.FlowRunInput{in}
+	deployment := filled[prefect.Deployment]()
+	r.deployments, r.pools = []*prefect.Deployment{deployment}, []*prefect.WorkPool{filled[prefect.WorkPool]()}
+	r.queues, r.workers = []*prefect.WorkQueue{filled[prefect.WorkQueue]()}, []*prefect.Worker{filled[prefect.Worker]()}
+	r.queues[0].Filter = json.RawMessage(`{"tags":[],"deployment_ids":[]}`)
 	r.result = &prefect.OrchestrationResult{State: state, Status: prefect.Wait, Details: prefect.DetailsFor(prefect.Wait, "r", 1)}
 	id, key := flow.ID.String(), "k"
 	if strings.HasSuffix(path, "}/input/{key}") {
@@ -93,6 +97,12 @@ func exchange(t *testing.T, method, path string) any {
 	body := map[string]string{
 		"POST /v2/concurrency_limits": `{"name":"n","limit":1}`, "POST /v2/concurrency_limits/increment": `{"slots":1,"names":["n"]}`,
 		"POST /v2/concurrency_limits/increment-with-lease": `{"slots":1,"names":["n"]}`, "POST /v2/concurrency_limits/decrement": `{"slots":1,"names":["n"]}`,
+		"POST /deployments": `{"flow_id":"` + id + `","name":"n"}`, "POST /deployments/{id}/create_flow_run/bulk": `[{}]`,
+		"POST /deployments/{id}/create_flow_run":    `{}`,
+		"POST /deployments/{id}/schedules":          `[{"schedule":{"interval":1}},{"schedule":{"cron":"0 0 * * *"}},{"schedule":{"rrule":"FREQ=DAILY"}}]`,
+		"POST /deployments/get_scheduled_flow_runs": `{"deployment_ids":[]}`,
+		"POST /work_pools":                          `{"name":"n"}`, "POST /work_pools/{work_pool_name}/queues": `{"name":"n"}`, "POST /work_queues": `{"name":"n"}`,
+		"POST /work_pools/{work_pool_name}/workers/heartbeat": `{"name":"n"}`,
 		"POST /flows": `{"name":"n"}`, "POST /logs": `[]`, "POST /events": `[]`, "POST /flow_runs": `{"flow_id":"` + id + `"}`, "POST /task_runs": `{"task_key":"a","dynamic_key":"b"}`,
 		"POST /flow_runs/{id}/input": `{"key":"a","value":"b"}`, "POST /flow_runs/{id}/input/filter": `{"prefix":""}`,
 	}[method+" "+path]
@@ -100,7 +110,7 @@ func exchange(t *testing.T, method, path string) any {
 		body = `{"state":{"type":"RUNNING"}}`
 	}
 	query := map[string]string{"/flow_run_states": "?flow_run_id=" + flowRun.ID.String(), "/task_run_states": "?task_run_id=" + taskRun.ID.String(), "/csrf-token": "?client=c", "/events/filter/next": "?page-token=a%3Db"}[path]
-	path = strings.NewReplacer("{id}", id, "{name}", flow.Name, "{key}", key).Replace(path) + query
+	path = strings.NewReplacer("{id}", id, "{name}", flow.Name, "{work_pool_name}", "x", "{flow_name}", "f", "{deployment_name}", deployment.Name, "{key}", key).Replace(path) + query
 	w := r.do(method, path, body)
 	var v any
 	if w.Code/100 != 2 || w.Body.Len() == 0 {

@@ -9,6 +9,11 @@ func flowRunEncoder(now prefect.Time) func([]byte, *prefect.FlowRun) []byte {
 }
 
 func appendFlowRun(b []byte, r *prefect.FlowRun, now prefect.Time) []byte {
+	return appendFlowRunAs(b, r, now, true)
+}
+
+// appendFlowRunAs leaves the work pool out of the schema FlowRun.
+func appendFlowRunAs(b []byte, r *prefect.FlowRun, now prefect.Time, withPool bool) []byte {
 	b = appendUUID(append(b, `{"id":`...), r.ID)
 	b = appendTime(append(b, `,"created":`...), r.Created)
 	b = appendTime(append(b, `,"updated":`...), r.Updated)
@@ -17,7 +22,7 @@ func appendFlowRun(b []byte, r *prefect.FlowRun, now prefect.Time) []byte {
 	b = appendUUIDPtr(append(b, `,"deployment_id":`...), r.DeploymentID)
 	b = appendStringPtr(append(b, `,"deployment_version":`...), r.DeploymentVersion)
 	b = appendUUIDPtr(append(b, `,"work_queue_id":`...), r.WorkQueueID)
-	b = appendStringPtr(append(b, `,"work_queue_name":`...), r.WorkQueueName)
+	b = appendStringPtr(append(b, `,"work_queue_name":`...), shownQueue(r.QueueName, r.WorkQueueName))
 	b = appendStringPtr(append(b, `,"flow_version":`...), r.FlowVersion)
 	b = appendRaw(append(b, `,"parameters":`...), r.Parameters, "{}")
 	b = appendStringPtr(append(b, `,"idempotency_key":`...), r.IdempotencyKey)
@@ -31,11 +36,22 @@ func appendFlowRun(b []byte, r *prefect.FlowRun, now prefect.Time) []byte {
 	b = appendUUIDPtr(append(b, `,"infrastructure_document_id":`...), r.InfrastructureDocumentID)
 	b = appendStringPtr(append(b, `,"infrastructure_pid":`...), r.InfrastructurePID)
 	b = appendCreatedBy(append(b, `,"created_by":`...), r.CreatedBy)
-	b = appendUUIDPtr(append(b, `,"work_pool_id":`...), r.WorkPoolID)
-	b = appendStringPtr(append(b, `,"work_pool_name":`...), r.WorkPoolName)
+	if withPool {
+		b = appendUUIDPtr(append(b, `,"work_pool_id":`...), r.WorkPoolID)
+		b = appendStringPtr(append(b, `,"work_pool_name":`...), r.WorkPoolName)
+	}
 	b = appendState(append(b, `,"state":`...), r.State)
 	b = appendRaw(append(b, `,"job_variables":`...), r.JobVariables, "null")
 	return append(b, '}')
+}
+
+// shownQueue is the name of the work queue, or the one that was written where there
+// is no queue.
+func shownQueue(queue, written *string) *string {
+	if queue != nil {
+		return queue
+	}
+	return written
 }
 
 // appendRunTimes appends what flow runs and task runs have in common, with a

@@ -85,7 +85,7 @@ func mirrorTimes(r *prefect.RunTimes, now prefect.Time) timesMirror {
 
 func mirrorFlowRun(r *prefect.FlowRun, now prefect.Time) any {
 	return flowRunMirror{r.ID, r.Created, r.Updated, r.Name, r.FlowID, r.DeploymentID, r.DeploymentVersion, r.WorkQueueID,
-		r.WorkQueueName, r.FlowVersion, r.Parameters, r.IdempotencyKey, r.Context, r.Policy, r.Tags, r.Labels, r.ParentTaskRunID,
+		shownQueue(r.QueueName, r.WorkQueueName), r.FlowVersion, r.Parameters, r.IdempotencyKey, r.Context, r.Policy, r.Tags, r.Labels, r.ParentTaskRunID,
 		r.AutoScheduled, r.InfrastructureDocumentID, r.InfrastructurePID, r.CreatedBy, r.WorkPoolID, r.WorkPoolName, r.State,
 		r.JobVariables, mirrorTimes(&r.RunTimes, now)}
 }

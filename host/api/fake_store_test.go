@@ -28,6 +28,14 @@ type fake struct {
 	audit     prefect.PolicyAuditFilter // the last one
 	actor     prefect.Actor             // of the last readmission
 
+	deployments []*prefect.Deployment
+	stale       prefect.StaleRuns // of the last update
+	polled      []uuid.UUID       // deployments and queues, the last
+	pools       []*prefect.WorkPool
+	queues      []*prefect.WorkQueue
+	workers     []*prefect.Worker
+	work        prefect.WorkQuery
+
 	limit   prefect.ConcurrencyLimit // what updates are applied to
 	request prefect.SlotRequest      // the last one
 

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
@@ -62,10 +63,6 @@ func (s *server) createFlowRun(w http.ResponseWriter, r *http.Request) error {
 	if err := s.checkParameters(body.Parameters); err != nil {
 		return err
 	}
-	if body.WorkPoolName != nil && *body.WorkPoolName != "" {
-		// Work pools are not served, so there is none of that name.
-		return raised(prefect.Errorf(prefect.NotFound, "Work pool %q not found", *body.WorkPoolName))
-	}
 	run, err := s.newFlowRun(r, &body)
 	if err != nil {
 		return err
@@ -79,17 +76,14 @@ func (s *server) createFlowRun(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// newFlowRun makes the run of body, with the labels of its flow and the system's.
-// Errors: Conflict for an unknown flow.
+// newFlowRun makes the run of body. Errors: Conflict for an unknown flow, NotFound
+// for an unknown work pool or queue.
 func (s *server) newFlowRun(r *http.Request, body *flowRunCreate) (*prefect.FlowRun, error) {
-	flow, err := s.Store.ReadFlow(r.Context(), body.FlowID)
-	if prefect.CodeOf(err) == prefect.NotFound {
-		return nil, prefect.Errorf(prefect.Conflict, "Data integrity conflict: there is no flow %s.", body.FlowID)
-	}
+	merged, err := s.flowRunLabels(r.Context(), body)
 	if err != nil {
 		return nil, err
 	}
-	merged, err := mergeLabels(flow.Labels, label("prefect.flow.id", body.FlowID.String()), json.RawMessage(body.Labels))
+	queue, err := s.existingQueue(r.Context(), textOf(body.WorkPoolName), textOf(body.WorkQueueName))
 	if err != nil {
 		return nil, err
 	}
@@ -97,14 +91,56 @@ func (s *server) newFlowRun(r *http.Request, body *flowRunCreate) (*prefect.Flow
 		body.JobVariables = json.RawMessage("{}") // the reference keeps null on keyed runs only
 	}
 	now := s.Now()
-	return &prefect.FlowRun{
+	run := &prefect.FlowRun{
 		ID: s.NewID(), Created: now, Updated: now,
 		Name: body.Name.or(randomName), FlowID: body.FlowID, DeploymentID: body.DeploymentID,
 		FlowVersion: body.FlowVersion, Parameters: body.Parameters, IdempotencyKey: nonEmpty(body.IdempotencyKey),
 		Context: body.Context, Policy: prefect.FlowRunPolicy(body.Policy), Tags: body.Tags, Labels: merged,
 		ParentTaskRunID: body.ParentTaskRunID, InfrastructureDocumentID: body.InfrastructureDocumentID,
 		WorkQueueName: body.WorkQueueName, JobVariables: body.JobVariables, CreatedBy: createdBy(r),
-	}, nil
+	}
+	if queue != nil {
+		run.WorkQueueID, run.QueueName, run.WorkPoolID, run.WorkPoolName = &queue.ID, &queue.Name, &queue.WorkPoolID, &queue.WorkPoolName
+	}
+	return run, nil
+}
+
+// flowRunLabels returns the labels of the deployment, or of the flow where there is
+// none, the system's and the user's. Errors: Conflict for an unknown flow.
+func (s *server) flowRunLabels(ctx context.Context, body *flowRunCreate) (json.RawMessage, error) {
+	flow, err := s.readFlowOf(ctx, body.FlowID)
+	if err != nil {
+		return nil, err
+	}
+	if body.DeploymentID != nil {
+		d, err := s.Store.ReadDeployment(ctx, *body.DeploymentID)
+		if err == nil {
+			return deploymentRunLabels(d, json.RawMessage(body.Labels))
+		}
+		if prefect.CodeOf(err) != prefect.NotFound {
+			return nil, err
+		}
+	}
+	return mergeLabels(flow.Labels, label("prefect.flow.id", body.FlowID.String()), json.RawMessage(body.Labels))
+}
+
+// existingQueue returns the queue of a pool, its default one for "", nil without a
+// pool. Errors: NotFound.
+func (s *server) existingQueue(ctx context.Context, pool, queue string) (*prefect.WorkQueue, error) {
+	if pool == "" {
+		return nil, nil
+	}
+	if queue == "" {
+		queue = prefect.DefaultQueue
+	}
+	q, err := s.Store.ReadWorkQueue(ctx, pool, queue)
+	if prefect.CodeOf(err) != prefect.NotFound {
+		return q, err
+	}
+	if _, err := s.Store.ReadWorkPool(ctx, pool); err != nil {
+		return nil, poolNotFound(err, pool)
+	}
+	return nil, prefect.Errorf(prefect.NotFound, "Work pool queue '%s/%s' not found.", pool, queue)
 }
 
 func (n runName) or(random func() string) string {

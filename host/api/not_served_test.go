@@ -27,16 +27,7 @@ func notServed() []string {
 
 		"GET /collections/views/{view}",
 
-		"POST /concurrency_limits", "POST /concurrency_limits/decrement", "POST /concurrency_limits/filter", "POST /concurrency_limits/increment",
-		"DELETE /concurrency_limits/tag/{tag}", "GET /concurrency_limits/tag/{tag}", "POST /concurrency_limits/tag/{tag}/reset",
-		"DELETE /concurrency_limits/{id}", "GET /concurrency_limits/{id}",
-
-		"POST /deployments", "POST /deployments/bulk_delete", "POST /deployments/count", "POST /deployments/filter",
-		"POST /deployments/get_scheduled_flow_runs", "GET /deployments/name/{flow_name}/{deployment_name}", "POST /deployments/paginate",
-		"DELETE /deployments/{id}", "GET /deployments/{id}", "PATCH /deployments/{id}", "POST /deployments/{id}/create_flow_run",
-		"POST /deployments/{id}/create_flow_run/bulk", "POST /deployments/{id}/pause_deployment", "POST /deployments/{id}/resume_deployment",
-		"POST /deployments/{id}/schedule", "GET /deployments/{id}/schedules", "POST /deployments/{id}/schedules",
-		"DELETE /deployments/{id}/schedules/{schedule_id}", "PATCH /deployments/{id}/schedules/{schedule_id}", "GET /deployments/{id}/work_queue_check",
+		"POST /deployments/{id}/schedule", "GET /deployments/{id}/work_queue_check",
 
 		"POST /events/count-by/{countable}",
 
@@ -56,14 +47,6 @@ func notServed() []string {
 		"POST /variables", "POST /variables/count", "POST /variables/filter", "DELETE /variables/name/{name}", "GET /variables/name/{name}",
 		"PATCH /variables/name/{name}", "DELETE /variables/{id}", "GET /variables/{id}", "PATCH /variables/{id}",
 
-		"POST /work_pools", "POST /work_pools/count", "POST /work_pools/filter", "DELETE /work_pools/{name}", "GET /work_pools/{name}",
-		"PATCH /work_pools/{name}", "POST /work_pools/{name}/concurrency_status", "POST /work_pools/{name}/get_scheduled_flow_runs",
-		"POST /work_pools/{work_pool_name}/queues", "POST /work_pools/{work_pool_name}/queues/filter", "DELETE /work_pools/{work_pool_name}/queues/{name}",
-		"GET /work_pools/{work_pool_name}/queues/{name}", "PATCH /work_pools/{work_pool_name}/queues/{name}",
-		"POST /work_pools/{work_pool_name}/workers/filter", "POST /work_pools/{work_pool_name}/workers/heartbeat",
-		"DELETE /work_pools/{work_pool_name}/workers/{name}",
-
-		"POST /work_queues", "POST /work_queues/filter", "GET /work_queues/name/{name}", "DELETE /work_queues/{id}", "GET /work_queues/{id}",
-		"PATCH /work_queues/{id}", "POST /work_queues/{id}/concurrency_status", "POST /work_queues/{id}/get_runs", "GET /work_queues/{id}/status",
+		"POST /work_pools/{name}/concurrency_status", "POST /work_queues/{id}/concurrency_status",
 	}
 }

@@ -20,7 +20,12 @@ type Store interface {
 	FlowRunInputs
 	CSRFTokens
 	Configurations
+	Deployments
+	WorkPools
+	WorkQueues
+	Workers
 	ConcurrencyLimits
+	TagLimits
 	Slots
 	// Ping reports whether the database answers.
 	Ping(ctx context.Context) error
@@ -191,6 +196,84 @@ type EventPage struct {
 	Next   string // "" on the last page
 }
 
+// Deployments are the rows of deployment, each with its schedules, its limit and the
+// names of its work queue and work pool.
+type Deployments interface {
+	// PutDeployment applies fn to the deployment of a flow and name, or to a fresh one,
+	// and returns the row. Errors: Conflict for an unknown flow, and fn's.
+	PutDeployment(ctx context.Context, flowID uuid.UUID, name string, fn func(*prefect.Deployment) error) (d *prefect.Deployment, created bool, err error)
+	// ReadDeployment returns NotFound for an unknown id.
+	ReadDeployment(ctx context.Context, id uuid.UUID) (*prefect.Deployment, error)
+	// ReadDeploymentByName returns NotFound for unknown names.
+	ReadDeploymentByName(ctx context.Context, flow, name string) (*prefect.Deployment, error)
+	// UpdateDeployment applies fn to the row and deletes the runs that are stale with
+	// it, in one transaction. Errors: NotFound, Conflict, and fn's.
+	UpdateDeployment(ctx context.Context, id uuid.UUID, stale prefect.StaleRuns, fn func(*prefect.Deployment) error) error
+	// DeleteDeployment returns NotFound for an unknown id.
+	DeleteDeployment(ctx context.Context, id uuid.UUID) error
+	FilterDeployments(ctx context.Context, f prefect.Filters, p prefect.Page) ([]*prefect.Deployment, error)
+	CountDeployments(ctx context.Context, f prefect.Filters) (int, error)
+}
+
+// WorkPools are the rows of work_pool.
+type WorkPools interface {
+	// CreateWorkPool inserts a pool with its default queue. Errors: Conflict for a
+	// name that is taken.
+	CreateWorkPool(ctx context.Context, p *prefect.WorkPool) error
+	// ReadWorkPool returns NotFound for an unknown name.
+	ReadWorkPool(ctx context.Context, name string) (*prefect.WorkPool, error)
+	// UpdateWorkPool applies fn to the row in one transaction; online says whether the
+	// pool has workers that are. Errors: NotFound, and fn's.
+	UpdateWorkPool(ctx context.Context, name string, fn func(p *prefect.WorkPool, online bool) error) error
+	// DeleteWorkPool returns NotFound for an unknown name.
+	DeleteWorkPool(ctx context.Context, name string) error
+	// FilterWorkPools returns pools in order of their names.
+	FilterWorkPools(ctx context.Context, f *prefect.WorkPoolFilter, p prefect.Page) ([]*prefect.WorkPool, error)
+	CountWorkPools(ctx context.Context, f *prefect.WorkPoolFilter) (int, error)
+	// WorkPoolRuns returns the runs that workers of the pool may start, by the
+	// priority of their queues and the times that they are due.
+	WorkPoolRuns(ctx context.Context, pool *prefect.WorkPool, q prefect.WorkQuery) ([]*prefect.FlowRun, error)
+}
+
+// WorkQueues are the rows of work_queue.
+type WorkQueues interface {
+	// CreateWorkQueue inserts a queue, into the default agent pool if it names none.
+	// Errors: Conflict for a name that is taken.
+	CreateWorkQueue(ctx context.Context, q *prefect.WorkQueue) error
+	// EnsureWorkQueue returns the queue of that name in a pool ("": the default agent
+	// pool), made if it is not there. Errors: NotFound for an unknown pool.
+	EnsureWorkQueue(ctx context.Context, pool, name string) (*prefect.WorkQueue, error)
+	// ReadWorkQueue returns NotFound for unknown names; "" is the default agent pool.
+	ReadWorkQueue(ctx context.Context, pool, name string) (*prefect.WorkQueue, error)
+	// ReadWorkQueueByID returns NotFound for an unknown id.
+	ReadWorkQueueByID(ctx context.Context, id uuid.UUID) (*prefect.WorkQueue, error)
+	// UpdateWorkQueue applies fn to the row in one transaction. Errors: NotFound,
+	// Conflict, and fn's.
+	UpdateWorkQueue(ctx context.Context, id uuid.UUID, fn func(*prefect.WorkQueue) error) error
+	// DeleteWorkQueue returns NotFound for an unknown id, Conflict for a pool's
+	// default queue.
+	DeleteWorkQueue(ctx context.Context, id uuid.UUID) error
+	// FilterWorkQueues returns the queues of a pool by priority, those of all pools
+	// (nil) by name.
+	FilterWorkQueues(ctx context.Context, pool *uuid.UUID, f *prefect.WorkQueueFilter, p prefect.Page) ([]*prefect.WorkQueue, error)
+	// WorkQueueRuns returns the runs that agents of the queue may start.
+	WorkQueueRuns(ctx context.Context, id uuid.UUID, q prefect.WorkQuery) ([]*prefect.FlowRun, error)
+}
+
+// Workers are the rows of worker, and what is known of who asks for work.
+type Workers interface {
+	// WorkerHeartbeat notes that a worker of a pool is online, and makes the pool
+	// ready. Errors: NotFound for an unknown pool.
+	WorkerHeartbeat(ctx context.Context, pool, name string, intervalSeconds *int) error
+	// FilterWorkers returns the workers of a pool, those first that were seen last.
+	FilterWorkers(ctx context.Context, pool uuid.UUID, f *prefect.WorkerFilter, p prefect.Page) ([]*prefect.Worker, error)
+	// DeleteWorker returns NotFound for an unknown name.
+	DeleteWorker(ctx context.Context, pool uuid.UUID, name string) error
+	// Polled makes deployments ready, by their ids or their queues, and the queues
+	// too: their work was asked for now.
+	Polled(ctx context.Context, deployments, queues []uuid.UUID) error
+}
+
 // ConcurrencyLimits are the rows of concurrency_limit_v2, found by id or name.
 type ConcurrencyLimits interface {
 	// CreateConcurrencyLimit returns Conflict for a name that is taken.
@@ -204,6 +287,25 @@ type ConcurrencyLimits interface {
 	UpdateConcurrencyLimit(ctx context.Context, idOrName string, fn func(*prefect.ConcurrencyLimit) error) error
 	// DeleteConcurrencyLimit returns NotFound for an unknown id or name.
 	DeleteConcurrencyLimit(ctx context.Context, idOrName string) error
+}
+
+// TagLimits are the limits of task runs by tag, with who holds their slots.
+type TagLimits interface {
+	// PutTagLimit makes the limit of a tag or changes its number of slots.
+	PutTagLimit(ctx context.Context, tag string, slots int) (l *prefect.TagLimit, created bool, err error)
+	// ReadTagLimit returns NotFound for a tag without a limit.
+	ReadTagLimit(ctx context.Context, tag string) (*prefect.TagLimit, error)
+	// ReadTagLimitByID returns NotFound for an unknown id and for other limits.
+	ReadTagLimitByID(ctx context.Context, id uuid.UUID) (*prefect.TagLimit, error)
+	// FilterTagLimits returns limits in order of their tags.
+	FilterTagLimits(ctx context.Context, p prefect.Page) ([]*prefect.TagLimit, error)
+	// ResetTagLimit has just these task runs hold a slot each. Errors: NotFound.
+	ResetTagLimit(ctx context.Context, tag string, runs []uuid.UUID, expires prefect.Time) error
+	// AcquireTagSlots has a task run hold a slot of each limit, all or none: full is a
+	// tag that has none left. Errors: Locked for a limit of 0.
+	AcquireTagSlots(ctx context.Context, tags []string, run uuid.UUID, expires prefect.Time) (limits []*prefect.ConcurrencyLimit, full string, err error)
+	// ReleaseTagSlots gives back what a task run holds and returns the limits.
+	ReleaseTagSlots(ctx context.Context, tags []string, run uuid.UUID) ([]*prefect.ConcurrencyLimit, error)
 }
 
 // Slots are what is held of concurrency limits.

@@ -1,31 +1,43 @@
 package policy
 
 import (
-	"encoding/json"
+	"bytes"
+	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/interlock-run/interlock/host/prefect"
 )
 
-// CheckJSON validates value, a JSON object, against schema, a JSON Schema from
-// outside, under the limits that hold for schemas and configs of modules. The
-// error is for a client: it says what does not fit, or why the schema is refused.
+// CheckJSON validates value against schema, a JSON Schema from outside, under the
+// limits that hold for the schemas of modules. The error is for a client. Errors:
+// BadRequest for a schema that is refused, Invalid for a value that does not fit.
 func CheckJSON(schema, value []byte) error {
 	compiled, err := compileSchema(schema)
 	if err != nil {
-		return prefect.Errorf(prefect.Invalid, "the schema is refused: %v", err)
+		return prefect.Errorf(prefect.BadRequest, "the schema is refused: %v", err)
+	}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(value))
+	if err != nil {
+		return prefect.Errorf(prefect.Invalid, "it is not JSON")
+	}
+	err = compiled.Validate(doc)
+	var invalid *jsonschema.ValidationError
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, &invalid):
+		return prefect.Errorf(prefect.Invalid, "%s", firstLine(err))
 	}
 	var all []string
-	for _, f := range checkConfig(compiled, json.RawMessage(value), nil) {
+	for _, f := range schemaErrors(invalid, nil) {
 		place := make([]string, len(f.Loc))
 		for i, part := range f.Loc {
 			place[i] = fmt.Sprint(part)
 		}
 		all = append(all, strings.TrimPrefix(strings.Join(place, ".")+": "+f.Msg, ": "))
-	}
-	if len(all) == 0 {
-		return nil
 	}
 	return prefect.Errorf(prefect.Invalid, "%s", strings.Join(all, "; "))
 }

@@ -13,7 +13,7 @@ func TestCheckJSON(t *testing.T) {
 		{schema, `{"kind":"b"}`, "name"},
 		{schema, `{"name":5}`, "name: "},
 		{schema, `{"name":"x","kind":"c"}`, "kind: "},
-		{schema, `[]`, "not an object"},
+		{schema, `[]`, "want object"},
 		{`{`, `{}`, "schema is refused"},
 		{`{"$ref":"https://example.com/s.json"}`, `{}`, "schema is refused"},
 		{`{"type":5}`, `{}`, "schema is refused"},

@@ -27,6 +27,10 @@ func (l *ConcurrencyLimit) Decay(now Time) {
 	l.DeniedSlots = max(0, l.DeniedSlots-gone)
 }
 
+// DefaultOccupancy is what a limit supposes of its slots before any was given
+// back, in seconds.
+const DefaultOccupancy = 2.0
+
 // The averaging of occupancy: over so many slots times the limit, and no slot
 // counts for less than the minimum.
 const (
@@ -58,4 +62,15 @@ type SlotLease struct {
 	HolderType *string // flow_run, task_run or deployment
 	HolderID   *uuid.UUID
 	Expires    *Time // nil: never
+}
+
+// TagLimit is a limit of task runs by tag, as the first version of the API has it:
+// the [ConcurrencyLimit] called tag:TAG, with who holds its slots.
+type TagLimit struct {
+	ID      uuid.UUID   `json:"id"`
+	Created Time        `json:"created"`
+	Updated Time        `json:"updated"`
+	Tag     string      `json:"tag"`
+	Limit   int         `json:"concurrency_limit"`
+	Holders []uuid.UUID `json:"active_slots"` // task runs
 }

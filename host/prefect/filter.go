@@ -135,6 +135,13 @@ type WorkQueueFilter struct {
 	Name     *StartsWithCriteria `json:"name" col:"name"`
 }
 
+// WorkerFilter selects workers.
+type WorkerFilter struct {
+	Operator          Operator                 `json:"operator"`
+	LastHeartbeatTime *TimeCriteria            `json:"last_heartbeat_time" col:"last_heartbeat_time"`
+	Status            *AnyNotAny[WorkerStatus] `json:"status" col:"status"` // as stored
+}
+
 // LogFilter selects logs.
 type LogFilter struct {
 	Operator  Operator              `json:"operator"`

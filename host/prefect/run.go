@@ -71,7 +71,8 @@ type FlowRun struct {
 	DeploymentID             *uuid.UUID
 	DeploymentVersion        *string
 	WorkQueueID              *uuid.UUID
-	WorkQueueName            *string
+	WorkQueueName            *string    // as it was written
+	QueueName                *string    // by way of the work queue; it stands for WorkQueueName in replies
 	WorkPoolID               *uuid.UUID // by way of the work queue
 	WorkPoolName             *string    // by way of the work queue
 	FlowVersion              *string

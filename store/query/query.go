@@ -33,6 +33,7 @@ const (
 	Deployment Noun = "deployment"
 	WorkPool   Noun = "work_pool"
 	WorkQueue  Noun = "work_queue"
+	Worker     Noun = "worker"
 	Log        Noun = "log"
 )
 

@@ -79,6 +79,8 @@ func list(d Dialect, v reflect.Value) (sql string, arg any) {
 		return "(CAST(CAST(? AS text[]) AS uuid[]))", values
 	case reflect.TypeFor[prefect.StateType]():
 		return "(CAST(CAST(? AS text[]) AS state_type[]))", values
+	case reflect.TypeFor[prefect.WorkerStatus]():
+		return "(CAST(CAST(? AS text[]) AS worker_status[]))", values
 	}
 	return "(CAST(? AS text[]))", values
 }

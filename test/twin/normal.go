@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"sort"
 	"strings"
@@ -81,6 +82,14 @@ func (n *normal) flattenObject(out map[string]string, path string, v map[string]
 			out[at] = presence(v[k])
 		case "pause_keys":
 			out[at] = n.set(v[k])
+		case "tags": // the reference unites those of a run and its deployment in any order
+			if isRun && v["deployment_id"] != nil {
+				out[at] = n.set(v[k])
+				continue
+			}
+			n.flatten(out, at, v[k])
+		case "error", "last_polled": // texts are ours; polls are noted down after the reply there
+			out[at] = presence(v[k])
 		case "delay_seconds":
 			out[at] = n.delay(v[k])
 		case "message":
@@ -136,8 +145,11 @@ func (n *normal) text(s string) string {
 	if t, err := parseTime(s); err == nil {
 		return n.instant(t)
 	}
-	return s
+	return idWithin.ReplaceAllStringFunc(s, n.id)
 }
+
+// idWithin finds an id that is part of a name.
+var idWithin = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
 
 func (n *normal) id(id string) string {
 	if n.given[id] {

@@ -138,6 +138,8 @@ func valuesOf(t reflect.Type) []string {
 			values = append(values, string(s))
 		}
 		return values
+	case reflect.TypeFor[prefect.WorkerStatus]():
+		return []string{string(prefect.Online), string(prefect.Offline)}
 	case reflect.TypeFor[prefect.Operator]():
 		return []string{string(prefect.And), string(prefect.Or)}
 	}

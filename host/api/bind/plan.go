@@ -2,6 +2,7 @@ package bind
 
 import (
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -71,6 +72,7 @@ func bound(s string) *int64 {
 type structPlan struct {
 	fields        []field
 	byName        map[string]int
+	ignored       []string // unknown fields that are not refused
 	forbid, embed bool
 	defaulter     bool
 	checker       bool
@@ -113,6 +115,9 @@ func (b *Binder) addFields(p *structPlan, t reflect.Type, prefix []int, closed b
 		case f.Name == "_":
 			p.forbid = p.forbid || f.Tag.Get("bind") == "forbid"
 			p.embed = p.embed || f.Tag.Get("bind") == "embed"
+			if names, ok := strings.CutPrefix(f.Tag.Get("bind"), "ignore="); ok {
+				p.ignored = strings.Split(names, "|")
+			}
 		case f.Anonymous && f.Type.Kind() == reflect.Struct && name == "":
 			b.addFields(p, f.Type, append(prefix, i), closed)
 		case f.IsExported() && name != "" && name != "-":
@@ -178,7 +183,7 @@ func (p *structPlan) decode(d *decoder, v reflect.Value) {
 		n, known := p.byName[string(key)]
 		if !known {
 			raw := d.skip()
-			if p.forbid {
+			if p.forbid && !slices.Contains(p.ignored, string(key)) {
 				d.path = append(d.path, step{key: string(key)})
 				d.fail("extra_forbidden", "Extra inputs are not permitted", raw, nil)
 				d.path = d.path[:len(d.path)-1]

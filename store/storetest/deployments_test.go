@@ -1,0 +1,239 @@
+package storetest_test
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/interlock-run/interlock/host/prefect"
+	"github.com/interlock-run/interlock/store"
+	"github.com/interlock-run/interlock/store/storetest"
+)
+
+// put creates or changes the deployment called name.
+func put(t *testing.T, db *store.DB, flow uuid.UUID, name string, fn func(d *prefect.Deployment)) *prefect.Deployment {
+	t.Helper()
+	d, _, err := db.PutDeployment(ctx, flow, name, func(d *prefect.Deployment) error { fn(d); return nil })
+	check(t, err)
+	return d
+}
+
+func slots(n int) prefect.Optional[*int] { return prefect.Optional[*int]{Set: true, Value: &n} }
+
+func TestDeployments(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		flow := newFlow(t, db, prefect.Flow{Name: "flow"})
+		queue := must(db.EnsureWorkQueue(ctx, "", "q"))(t)
+		full := func(d *prefect.Deployment) {
+			d.Version, d.Description, d.Paused = ptr("1"), ptr("what\x00it is"), true
+			d.Tags, d.Labels = []string{"a"}, json.RawMessage(`{"k":"v"}`)
+			d.Parameters, d.ParameterSchema = json.RawMessage(`{"x":1}`), nil
+			d.EnforceSchema = false
+			d.ConcurrencyOptions = &prefect.ConcurrencyOptions{CollisionStrategy: "CANCEL_NEW", GracePeriodSeconds: ptr(60)}
+			d.WorkQueueID, d.WorkQueueName = &queue.ID, ptr("written")
+			d.JobVariables, d.PullSteps = json.RawMessage(`{"env":{}}`), json.RawMessage(`[{"s":1}]`)
+			d.Path, d.Entrypoint = ptr("p"), ptr("e")
+			d.CreatedBy, d.LastPolled = &prefect.CreatedBy{Type: ptr("AUTOMATION")}, ptr(at(1))
+		}
+		d, created, err := db.PutDeployment(ctx, flow.ID, "d", func(d *prefect.Deployment) error { full(d); return nil })
+		if check(t, err); !created || d.ID == uuid.Nil {
+			t.Errorf("created %v, %+v", created, d)
+		}
+		want := *d
+		full(&want)
+		want.Description = d.Description // NULs go on Postgres
+		wantJSON(t, "the row", d, &want)
+		if *d.QueueName != "q" || *d.WorkPoolName != prefect.DefaultAgentPool || *d.WorkPoolID != queue.WorkPoolID {
+			t.Errorf("by way of the queue: %v %v", d.QueueName, d.WorkPoolName)
+		}
+		wantJSON(t, "by id", must(db.ReadDeployment(ctx, d.ID))(t), d)
+		wantJSON(t, "by name", must(db.ReadDeploymentByName(ctx, "flow", "d"))(t), d)
+
+		again, created, err := db.PutDeployment(ctx, flow.ID, "d", func(d *prefect.Deployment) error { d.Paused = false; return nil })
+		if check(t, err); created || again.ID != d.ID || again.Paused || *again.Version != "1" || !again.Updated.After(d.Updated.Time) {
+			t.Errorf("put again: created %v, %+v", created, again)
+		}
+		no := errors.New("no")
+		if _, _, err := db.PutDeployment(ctx, flow.ID, "other", func(*prefect.Deployment) error { return no }); !errors.Is(err, no) {
+			t.Errorf("got %v, want fn's error", err)
+		}
+		_, err = db.ReadDeploymentByName(ctx, "flow", "other")
+		wantCode(t, err, prefect.NotFound)
+		_, _, err = db.PutDeployment(ctx, uuid.New(), "d", func(*prefect.Deployment) error { return nil })
+		wantCode(t, err, prefect.Conflict)
+
+		check(t, db.Polled(ctx, nil, []uuid.UUID{queue.ID}))
+		polled := must(db.ReadDeployment(ctx, d.ID))(t)
+		if polled.Status != prefect.Ready || !polled.LastPolled.After(at(1).Time) || polled.Updated != again.Updated {
+			t.Errorf("polled: %+v", polled)
+		}
+		check(t, db.DeleteDeployment(ctx, d.ID))
+		wantCode(t, db.DeleteDeployment(ctx, d.ID), prefect.NotFound)
+		wantCode(t, db.UpdateDeployment(ctx, d.ID, prefect.NoStaleRuns, nil), prefect.NotFound)
+	})
+}
+
+// TestDeploymentLimits: a deployment has a limit of its own, or shares one, which
+// outlives it.
+func TestDeploymentLimits(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		flow := newFlow(t, db, prefect.Flow{}).ID
+		d := put(t, db, flow, "own", func(d *prefect.Deployment) { d.OwnLimit = slots(2) })
+		name := prefect.DeploymentLimitName(d.ID)
+		if d.Limit == nil || d.Limit.Name != name || d.Limit.Limit != 2 || !d.Limit.Active || *d.ConcurrencyLimitID != d.Limit.ID {
+			t.Fatalf("the limit: %+v", d.Limit)
+		}
+		id := d.Limit.ID
+		if d = put(t, db, flow, "own", func(d *prefect.Deployment) { d.OwnLimit = slots(3) }); d.Limit.ID != id || d.Limit.Limit != 3 {
+			t.Errorf("changed: %+v", d.Limit)
+		}
+		lease := &prefect.SlotLease{ID: uuid.New(), Expires: ptr(at(1 << 30))}
+		_, acquired, err := db.AcquireSlots(ctx, prefect.SlotRequest{Names: []string{name}, Slots: 1, Lease: lease})
+		if check(t, err); !acquired {
+			t.Fatal("no slot")
+		}
+		if d = put(t, db, flow, "own", func(d *prefect.Deployment) { d.OwnLimit.Set = true }); d.Limit != nil || d.ConcurrencyLimitID != nil {
+			t.Errorf("removed: %+v", d.Limit)
+		}
+		_, err = db.ReadConcurrencyLimit(ctx, name)
+		wantCode(t, err, prefect.NotFound)
+		check(t, db.ReleaseLease(ctx, lease.ID))
+
+		shared := &prefect.ConcurrencyLimit{ID: uuid.New(), Name: "shared", Limit: 1, Active: true}
+		check(t, db.CreateConcurrencyLimit(ctx, shared))
+		share := func(d *prefect.Deployment) { d.ConcurrencyLimitID = &shared.ID }
+		if d = put(t, db, flow, "shares", share); d.Limit == nil || d.Limit.Name != "shared" {
+			t.Errorf("shared: %+v", d.Limit)
+		}
+		put(t, db, flow, "shares", func(d *prefect.Deployment) { d.OwnLimit.Set = true })
+		put(t, db, flow, "shares", share)
+		check(t, db.DeleteDeployment(ctx, d.ID))
+		must(db.ReadConcurrencyLimit(ctx, "shared"))(t)
+
+		d = put(t, db, flow, "own", func(d *prefect.Deployment) { d.OwnLimit = slots(1) })
+		check(t, db.DeleteDeployment(ctx, d.ID))
+		_, err = db.ReadConcurrencyLimit(ctx, name)
+		wantCode(t, err, prefect.NotFound)
+	})
+}
+
+func TestDeploymentSchedules(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		flow := newFlow(t, db, prefect.Flow{}).ID
+		schedule := func(slug string) *prefect.DeploymentSchedule {
+			return &prefect.DeploymentSchedule{Schedule: json.RawMessage(`{"interval":60.0}`), Active: true, MaxScheduledRuns: ptr(3), Slug: &slug}
+		}
+		slugs := func(d *prefect.Deployment) (list []string) {
+			for _, s := range d.Schedules {
+				list = append(list, *s.Slug)
+			}
+			return list
+		}
+		d := put(t, db, flow, "d", func(d *prefect.Deployment) {
+			d.Schedules = []*prefect.DeploymentSchedule{schedule("a"), schedule("b"), schedule("c")}
+		})
+		if got := slugs(d); !slices.Equal(got, []string{"c", "b", "a"}) {
+			t.Errorf("the last written comes first: %v", got)
+		}
+		if s := d.Schedules[0]; s.DeploymentID != d.ID || *s.MaxScheduledRuns != 3 || string(s.Parameters) != "{}" {
+			t.Errorf("%+v", s)
+		}
+		first := d.Schedules[0].ID
+		d = put(t, db, flow, "d", func(d *prefect.Deployment) {
+			d.Schedules[0].Slug, d.Schedules[1].Slug = d.Schedules[1].Slug, d.Schedules[0].Slug // c and b
+			d.Schedules = append(d.Schedules[:2], schedule("a"))                                // the old a goes
+		})
+		if got := slugs(d); !slices.Equal(got, []string{"a", "c", "b"}) || d.Schedules[2].ID != first {
+			t.Errorf("after a swap and a replacement: %v", got)
+		}
+		stamp := d.Schedules[1].Updated
+		if d = put(t, db, flow, "d", func(*prefect.Deployment) {}); d.Schedules[1].Updated != stamp {
+			t.Error("a schedule that nobody changed has a new stamp")
+		}
+		_, _, err := db.PutDeployment(ctx, flow, "d", func(d *prefect.Deployment) error {
+			d.Schedules = append(d.Schedules, schedule("a"))
+			return nil
+		})
+		wantCode(t, err, prefect.Conflict)
+	})
+}
+
+// TestStaleRuns: what a change deletes of a deployment's runs.
+func TestStaleRuns(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		flow := newFlow(t, db, prefect.Flow{}).ID
+		d := put(t, db, flow, "d", func(*prefect.Deployment) {})
+		future := at(1 << 30)
+		add := func(name string, auto bool, next prefect.Time, change func(*prefect.FlowRun, *prefect.State)) {
+			r, s := prefect.FlowRun{Name: name, FlowID: flow, DeploymentID: &d.ID, AutoScheduled: auto}, newState(prefect.Scheduled, at(0))
+			r.NextScheduledStartTime = &next
+			if change != nil {
+				change(&r, s)
+			}
+			newFlowRun(t, db, r, s)
+		}
+		add("auto, later", true, future, nil)
+		add("auto, past", true, at(-1<<30), nil)
+		add("by hand", false, future, nil)
+		add("waits for a slot", true, future, func(_ *prefect.FlowRun, s *prefect.State) { s.Name = "AwaitingConcurrencySlot" })
+		add("ran", true, future, func(r *prefect.FlowRun, _ *prefect.State) { r.RunCount = 1 })
+		add("running", true, future, func(_ *prefect.FlowRun, s *prefect.State) { s.Type = prefect.Running })
+		left := func() (names []string) {
+			t.Helper()
+			runs, err := db.FilterFlowRuns(ctx, prefect.Filters{}, prefect.Page{Sort: "NAME_ASC", Limit: 10})
+			check(t, err)
+			for _, r := range runs {
+				names = append(names, r.Name)
+			}
+			return names
+		}
+		stay := []string{"ran", "running", "waits for a slot"}
+		for _, step := range []struct {
+			stale prefect.StaleRuns
+			want  []string
+		}{
+			{prefect.NoStaleRuns, append([]string{"auto, later", "auto, past", "by hand"}, stay...)},
+			{prefect.FutureScheduledRuns, append([]string{"auto, past", "by hand"}, stay...)},
+			{prefect.AutoScheduledRuns, append([]string{"by hand"}, stay...)},
+		} {
+			check(t, db.UpdateDeployment(ctx, d.ID, step.stale, func(*prefect.Deployment) error { return nil }))
+			if got := left(); !slices.Equal(got, step.want) {
+				t.Errorf("%d: left %v, want %v", step.stale, got, step.want)
+			}
+		}
+		check(t, db.DeleteDeployment(ctx, d.ID))
+		if got := left(); !slices.Equal(got, stay) {
+			t.Errorf("deleted: left %v, want %v", got, stay)
+		}
+	})
+}
+
+// TestDeploymentsAtTheSameTime: one of many who put a deployment creates it.
+func TestDeploymentsAtTheSameTime(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		flow := newFlow(t, db, prefect.Flow{}).ID
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		made := 0
+		for range 8 {
+			wg.Go(func() {
+				_, created, err := db.PutDeployment(ctx, flow, "d", func(d *prefect.Deployment) error { d.OwnLimit = slots(2); return nil })
+				mu.Lock()
+				defer mu.Unlock()
+				if err != nil {
+					t.Error(err)
+				}
+				if created {
+					made++
+				}
+			})
+		}
+		if wg.Wait(); made != 1 {
+			t.Errorf("created %d times", made)
+		}
+	})
+}
