@@ -17,7 +17,7 @@ EXAMPLES := $(patsubst examples/policies/%/main.go,bin/policies/%.wasm,$(wildcar
 # Guests are made of the SDK and the rules alone.
 GUEST_SOURCES := $(shell find sdk policies examples/policies -name '*.go' -not -name '*_test.go' 2>/dev/null)
 
-.PHONY: help run build policies test test-go test-client test-twin lint fmt bench bombs corpus fuzz kill swap check clean venv
+.PHONY: docs help run build policies test test-go test-client test-twin lint fmt bench bombs corpus fuzz kill swap check clean venv
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -60,6 +60,9 @@ lint: policies ## gofmt, vet and staticcheck; staticcheck.conf has a reason by e
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run make fmt'; exit 1; }
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
+
+docs: policies ## docs/rules.md, from the manifest of the built-in module
+	$(GO) test ./policies/core -run TestThePageOfRulesIsTrue -args -update
 
 fmt: ## gofmt -w
 	gofmt -w $$(git ls-files '*.go')

@@ -24,6 +24,10 @@ type Rule struct {
 	// contract's list (abi.FactAttempts, "recent_outcomes:3600", ...). Each costs
 	// the host a read.
 	Facts []string
+	// Effects are what the rule may ask for: names of the contract's list
+	// (abi.EffectEmitEvent, ...). One that is not declared is a policy error: who
+	// installs a module can see what it may do.
+	Effects []string
 	// ConfigSchema is a JSON Schema of the rule's config; "" for a rule without.
 	ConfigSchema string
 	Evaluate     func(*Context) Decision
@@ -86,6 +90,9 @@ func (r *Rule) appendManifest(b []byte) []byte {
 		b = appendTexts(append(b, `,"needs":`...), r.Needs)
 	}
 	b = appendTexts(append(b, `,"facts":`...), r.Facts)
+	if len(r.Effects) > 0 {
+		b = appendTexts(append(b, `,"effects":`...), r.Effects)
+	}
 	if r.ConfigSchema != "" {
 		b = append(append(b, `,"config_schema":`...), r.ConfigSchema...)
 	}

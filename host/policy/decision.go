@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/interlock-run/interlock/host/orchestrate"
 	"github.com/interlock-run/interlock/host/prefect"
@@ -35,7 +36,7 @@ func (e *evaluation) apply(t turn, d *abi.Decision) error {
 	if err != nil {
 		return err
 	}
-	effects, err := readEffects(d.Effects)
+	effects, err := readEffects(t.entry.rule.Effects, d.Effects)
 	if err != nil {
 		return err
 	}
@@ -212,10 +213,14 @@ func patchPolicy(p *orchestrate.RunPatch, policy *abi.PolicyPatch) {
 	}
 }
 
-// readEffects makes effects ready for the store.
-func readEffects(asked []abi.Effect) ([]effect, error) {
+// readEffects makes effects ready for the store. An error is one that the rule
+// did not declare, or may not ask for.
+func readEffects(declared []string, asked []abi.Effect) ([]effect, error) {
 	var all []effect
 	for _, a := range asked {
+		if !slices.Contains(declared, a.Type) {
+			return nil, fmt.Errorf("the effect %s is not among those that the rule's manifest declares", a.Type)
+		}
 		if a.Type == abi.EffectSetRunState {
 			return nil, fmt.Errorf("the effect %s is for modules that are permitted to, and this one is not", a.Type)
 		}

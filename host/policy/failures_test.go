@@ -44,6 +44,7 @@ func failures() map[string]func(*guest) {
 		"unknown flag":          decision(`"decision":"ACCEPT","flags":{"set_everything":true}`),
 		"unknown effect":        decision(`"decision":"ACCEPT","effects":[{"type":"drop_table"}]`),
 		"an effect not allowed": decision(`"decision":"ACCEPT","effects":[{"type":"set_run_state","run_type":"flow_run","run_id":"8a3e6f5c-1111-4000-8000-000000000001","copy_written":true}]`),
+		"an effect undeclared":  decision(`"decision":"ACCEPT","effects":[{"type":"detach_lease","lease_id":"8a3e6f5c-1111-4000-8000-000000000001"}]`),
 		"unknown type":          decision(`"decision":"REJECT","reason":"r","state":{"type":"DONE"}`),
 		"a read-only field":     decision(`"decision":"ACCEPT","run":{"run_count":0}`),
 		"a type changed":        decision(`"decision":"ACCEPT","state":{"type":"RUNNING"}`),

@@ -37,6 +37,12 @@ func newGuest(name string) *guest {
 	return &guest{name: name, rules: map[string]func(*abi.Context) string{}}
 }
 
+// declaredEffects are the effects that the rules of guests may ask for: all but
+// detach_lease.
+func declaredEffects() []string {
+	return slices.DeleteFunc(abi.Effects(), func(name string) bool { return name == abi.EffectDetachLease })
+}
+
 // rule adds a rule; spec is "RUNNING>FAILED", "*>*", with " transform" and
 // " after", needs and facts behind it.
 func (g *guest) rule(name, spec string, decide func(c *abi.Context) string) *guest {
@@ -68,7 +74,7 @@ func (g *guest) digest() string { return sandbox.Digest(g.wasm()) }
 func (g *guest) manifest() []byte {
 	rules := []map[string]any{}
 	for _, r := range g.order {
-		m := map[string]any{"name": r.Name, "run_type": r.RunType, "from": r.From, "to": r.To, "kind": r.Kind, "phase": r.Phase, "facts": append([]string{}, r.Facts...)}
+		m := map[string]any{"name": r.Name, "run_type": r.RunType, "from": r.From, "to": r.To, "kind": r.Kind, "phase": r.Phase, "facts": append([]string{}, r.Facts...), "effects": declaredEffects()}
 		if r.Needs != nil {
 			m["needs"] = r.Needs
 		}

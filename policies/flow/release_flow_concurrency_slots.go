@@ -20,6 +20,7 @@ func ReleaseFlowConcurrencySlots() sdk.Rule {
 		Kind:        sdk.Transform,
 		Phase:       sdk.After,
 		Needs:       []string{abi.NeedLease},
+		Effects:     []string{abi.EffectReleaseSlots},
 		Evaluate: func(c *sdk.Context) sdk.Decision {
 			lease, _ := c.Initial().Detail(abi.DetailDeploymentConcurrencyLeaseID).Text()
 			if lease == "" || keepsSlot(c.Final(), c.Rejected()) {

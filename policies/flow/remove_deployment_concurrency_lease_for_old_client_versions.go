@@ -10,11 +10,12 @@ import (
 func RemoveDeploymentConcurrencyLeaseForOldClientVersions() sdk.Rule {
 	return sdk.Rule{
 		Name:        "RemoveDeploymentConcurrencyLeaseForOldClientVersions",
-		Description: "Takes the end off a lease that the client will not renew",
+		Description: "Takes the end off a lease that the client, before 3.4.11, will not renew",
 		RunType:     sdk.FlowRun,
 		From:        sdk.Pending,
 		To:          sdk.Running | sdk.Cancelling,
 		Needs:       []string{abi.NeedLease},
+		Effects:     []string{abi.EffectDetachLease},
 		Evaluate: func(c *sdk.Context) sdk.Decision {
 			lease, _ := c.Initial().Detail(abi.DetailDeploymentConcurrencyLeaseID).Text()
 			if lease == "" || keepsLeases(c) {

@@ -12,12 +12,13 @@ import (
 func SecureFlowConcurrencySlots() sdk.Rule {
 	return sdk.Rule{
 		Name:         "SecureFlowConcurrencySlots",
-		Description:  "Takes a slot of the deployment's concurrency limit, or puts the run off or cancels it",
+		Description:  "Takes a slot of the deployment's concurrency limit, or puts the run off or cancels it; not for workers 3.0.0rc20 to 3.0.3, which take it themselves",
 		RunType:      sdk.FlowRun,
 		From:         sdk.AnyState &^ (sdk.Pending | sdk.Running | sdk.Cancelling),
 		To:           sdk.Pending,
 		Needs:        []string{abi.NeedDeployment},
 		Facts:        []string{abi.FactDeployment},
+		Effects:      []string{abi.EffectAcquireSlots},
 		ConfigSchema: `{"type":"object","additionalProperties":false,"properties":{` + leaseSchema + `,"concurrency_slot_wait_seconds":{"type":"number","minimum":0}}}`,
 		Evaluate:     secureFlowConcurrencySlots,
 	}

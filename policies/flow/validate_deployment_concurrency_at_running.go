@@ -13,12 +13,13 @@ import (
 func ValidateDeploymentConcurrencyAtRunning() sdk.Rule {
 	return sdk.Rule{
 		Name:         "ValidateDeploymentConcurrencyAtRunning",
-		Description:  "Renews the lease of the run's slot, or takes another slot",
+		Description:  "Renews the lease of the run's slot, or takes another slot, for clients from 3.4.11",
 		RunType:      sdk.FlowRun,
 		From:         sdk.Pending,
 		To:           sdk.Running,
 		Needs:        []string{abi.NeedDeployment, abi.NeedLease},
 		Facts:        []string{abi.FactDeployment, abi.FactRunSlots},
+		Effects:      []string{abi.EffectRenewLease, abi.EffectAcquireSlots},
 		ConfigSchema: `{"type":"object","additionalProperties":false,"properties":{` + leaseSchema + `}}`,
 		Evaluate:     validateDeploymentConcurrencyAtRunning,
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/interlock-run/interlock/host/sandbox"
@@ -135,14 +136,15 @@ func (s *Suite) Run(t *testing.T, rule, runType string, cases []Case) {
 				if _, err := contract.ParseVerdict(out, call); err != nil {
 					t.Fatalf("%v\n%s", err, out)
 				}
-				compare(t, out, rule, c.Want)
+				compare(t, out, manifest, c.Want)
 			})
 		}
 	}
 }
 
-// compare compares the one decision of a verdict with the one wanted.
-func compare(t testing.TB, out []byte, rule, want string) {
+// compare compares the one decision of a verdict with the one wanted. It must not
+// ask for what the rule does not declare.
+func compare(t testing.TB, out []byte, rule *abi.RuleManifest, want string) {
 	t.Helper()
 	var verdict struct {
 		Decisions []map[string]any `json:"decisions"`
@@ -152,7 +154,14 @@ func compare(t testing.TB, out []byte, rule, want string) {
 	}
 	got := verdict.Decisions[0]
 	wanted := object(t, want)
-	wanted["rule"] = rule
+	wanted["rule"] = rule.Name
+	effects, _ := got["effects"].([]any)
+	for _, e := range effects {
+		effect, _ := e.(map[string]any)
+		if name, _ := effect["type"].(string); !slices.Contains(rule.Effects, name) {
+			t.Errorf("the effect %s is not declared", name)
+		}
+	}
 	a, errA := json.Marshal(got)
 	b, errB := json.Marshal(wanted)
 	if errA != nil || errB != nil {

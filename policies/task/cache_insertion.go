@@ -18,6 +18,7 @@ func CacheInsertion() sdk.Rule {
 		From:         sdk.AnyState,
 		To:           sdk.Completed,
 		Needs:        []string{abi.NeedCacheKey},
+		Effects:      []string{abi.EffectWriteCache},
 		ConfigSchema: `{"type":"object","properties":{"max_cache_key_length":{"type":"integer","minimum":0}},"additionalProperties":false}`,
 		Evaluate: func(c *sdk.Context) sdk.Decision {
 			key, ok := c.Proposed().Detail(abi.DetailCacheKey).Text()

@@ -14,6 +14,7 @@ func EnqueueScheduledTasks() sdk.Rule {
 		RunType:     sdk.TaskRun,
 		From:        sdk.AnyState,
 		To:          sdk.Scheduled,
+		Effects:     []string{abi.EffectEnqueueTaskRun},
 		Evaluate: func(c *sdk.Context) sdk.Decision {
 			d := sdk.Accept()
 			if deferred, _ := c.Proposed().Detail(abi.DetailDeferred).Bool(); deferred {

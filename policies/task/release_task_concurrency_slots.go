@@ -18,6 +18,7 @@ func ReleaseTaskConcurrencySlots() sdk.Rule {
 		Phase:       sdk.After,
 		Needs:       []string{abi.NeedTags},
 		Facts:       []string{abi.FactRunSlots},
+		Effects:     []string{abi.EffectReleaseSlots},
 		Evaluate: func(c *sdk.Context) sdk.Decision {
 			if c.Final().Type().In(sdk.Running|sdk.Cancelling) || c.Fact(abi.FactRunSlots).Len() == 0 {
 				return sdk.Accept()

@@ -35,6 +35,7 @@ func SecureTaskConcurrencySlots() sdk.Rule {
 		To:          sdk.Running,
 		Needs:       []string{abi.NeedTags},
 		Facts:       []string{abi.FactTagLimits},
+		Effects:     []string{abi.EffectAcquireSlots},
 		ConfigSchema: `{"type":"object","additionalProperties":false,"properties":{"tag_concurrency_slot_wait_seconds":{"type":"number","minimum":0},` +
 			`"tag_lease_seconds":{"type":"number","minimum":1}}}`,
 		Evaluate: secureTaskConcurrencySlots,

@@ -4,7 +4,7 @@ package abi
 //
 //	{"abi":1,"name":"acme-backoff","version":"1.2.0","description":"...",
 //	 "rules":[{"name":"BackoffRetry","run_type":"flow_run","from":["RUNNING"],"to":["FAILED"],
-//	           "kind":"rule","phase":"before","needs":[],"facts":["attempts"],"config_schema":{...}}]}
+//	           "kind":"rule","phase":"before","needs":[],"facts":["attempts"],"effects":[],"config_schema":{...}}]}
 //
 // Unknown fields are an error: they are a later version's.
 type Manifest struct {
@@ -26,6 +26,7 @@ type RuleManifest struct {
 	Phase       string    `json:"phase"`           // PhaseBefore or PhaseAfter; "" is PhaseBefore
 	Needs       []string  `json:"needs,omitempty"` // what has to be there for the rule to be asked, all of it: names of [Needs]
 	Facts       []string  `json:"facts,omitempty"`
+	Effects     []string  `json:"effects,omitempty"` // names of [Effects]: the only ones that the rule may ask for
 	// ConfigSchema is a JSON Schema for the entry's config, absent for a rule
 	// that takes none: then only {} is a valid config.
 	ConfigSchema Raw `json:"config_schema,omitempty"`

@@ -2,6 +2,7 @@ package contract
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 
 	"github.com/interlock-run/interlock/sdk/abi"
@@ -112,6 +113,12 @@ func (r *reader) rule(path string, v value.Value) abi.RuleManifest {
 			rule.Facts = r.texts(path, v, func(path, fact string) {
 				if _, _, ok := abi.ParseFact(fact); !ok {
 					r.fail(path, "there is no fact "+strconv.Quote(fact))
+				}
+			})
+		case "effects":
+			rule.Effects = r.texts(path, v, func(path, effect string) {
+				if !slices.Contains(abi.Effects(), effect) {
+					r.fail(path, "there is no effect "+strconv.Quote(effect))
 				}
 			})
 		case "config_schema":
