@@ -49,6 +49,9 @@
 // rule for SCHEDULED does not see the AwaitingRetry that RetryFailedFlows made
 // of a FAILED. A [Transform] is never skipped; it can only accept.
 //
+// A rule that has nothing to say about most runs should declare what it needs
+// ([Rule.Needs]): where that is missing it is not asked.
+//
 // Do not answer PENDING to RUNNING with RejectKeep: a client that is starting
 // would propose again without end. Use Wait.
 //

@@ -95,12 +95,12 @@ func TestASlotThatWasLostIsTakenAgain(t *testing.T) {
 func TestARunCanEndWhateverBecameOfItsLimit(t *testing.T) {
 	eachTown(t, func(w *town) {
 		for name, change := range map[string]func(d uuid.UUID){
-			"inactive": func(d uuid.UUID) { w.change(d.String(), func(l *prefect.ConcurrencyLimit) { l.Active = false }) },
+			"inactive": func(d uuid.UUID) { w.change(limitOf(d), func(l *prefect.ConcurrencyLimit) { l.Active = false }) },
 			"taken from it": func(d uuid.UUID) {
 				w.exec("UPDATE deployment SET concurrency_limit_id = NULL WHERE id = '" + d.String() + "'")
 			},
-			"deleted":                  func(d uuid.UUID) { w.must(w.db.DeleteConcurrencyLimit(t.Context(), d.String())) },
-			"deleted with the rows":    func(d uuid.UUID) { w.exec("DELETE FROM concurrency_limit_v2 WHERE name = '" + d.String() + "'") },
+			"deleted":                  func(d uuid.UUID) { w.must(w.db.DeleteConcurrencyLimit(t.Context(), limitOf(d))) },
+			"deleted with the rows":    func(d uuid.UUID) { w.exec("DELETE FROM concurrency_limit_v2 WHERE name = '" + limitOf(d) + "'") },
 			"the deployment's deleted": func(d uuid.UUID) { w.exec("DELETE FROM deployment WHERE id = '" + d.String() + "'") },
 		} {
 			d := w.deployment(1)
@@ -108,7 +108,7 @@ func TestARunCanEndWhateverBecameOfItsLimit(t *testing.T) {
 			w.start(run)
 			change(d)
 			w.set(run, propose(prefect.Completed), prefect.Accept, "Completed")
-			if l, err := w.db.ReadConcurrencyLimit(t.Context(), d.String()); err == nil && l.ActiveSlots != 0 {
+			if l, err := w.db.ReadConcurrencyLimit(t.Context(), limitOf(d)); err == nil && l.ActiveSlots != 0 {
 				t.Errorf("%s: %d slots are taken by nobody", name, l.ActiveSlots)
 			}
 		}
@@ -119,7 +119,7 @@ func TestAnInactiveLimitHoldsNobodyBack(t *testing.T) {
 	eachTown(t, func(w *town) {
 		d := w.deployment(1)
 		w.start(w.flowRun(&d))
-		w.change(d.String(), func(l *prefect.ConcurrencyLimit) { l.Active = false })
+		w.change(limitOf(d), func(l *prefect.ConcurrencyLimit) { l.Active = false })
 		free := w.flowRun(&d)
 		w.set(free, propose(prefect.Pending), prefect.Accept, "Pending")
 		w.set(free, propose(prefect.Running), prefect.Accept, "Running")

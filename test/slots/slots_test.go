@@ -9,14 +9,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
 
 	"github.com/google/uuid"
 
-	"github.com/interlock-run/interlock/store/storetest/pgtest"
 	"github.com/interlock-run/interlock/test/rest"
 	"github.com/interlock-run/interlock/test/servers"
 )
@@ -28,12 +26,6 @@ const (
 	taskRuns    = 20
 	userAgent   = "prefect/3.8.8 (API 0.8.4)"
 )
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	pgtest.Stop()
-	os.Exit(code)
-}
 
 func TestLimitsHoldUnderLoad(t *testing.T) {
 	for _, kind := range []string{"sqlite", "postgres"} {
@@ -52,8 +44,8 @@ func TestLimitsHoldUnderLoad(t *testing.T) {
 	}
 }
 
-// run is a run that the clients compete for.
-type run struct{ path, id string }
+// rival is a run that the clients compete for.
+type rival struct{ path, id string }
 
 // rig is a server with limits of 1, 2 and 3 slots on three deployments and three
 // tags, and runs of them.
@@ -61,7 +53,7 @@ type rig struct {
 	*rest.Client
 	db    *sql.DB
 	flow  string
-	runs  []run
+	runs  []rival
 	slots int // of all limits
 	most  int // that were taken at once
 }
@@ -81,7 +73,7 @@ func newRig(t *testing.T, s *servers.Server) *rig {
 		r.create(t, "/v2/concurrency_limits/", map[string]any{"name": tag("tag:", i), "limit": slots})
 		deployment := r.deployment(t, slots)
 		for range flowRuns / 3 {
-			r.runs = append(r.runs, run{"/flow_runs/", r.flowRun(t, deployment)})
+			r.runs = append(r.runs, rival{"/flow_runs/", r.flowRun(t, deployment)})
 		}
 	}
 	for i := range taskRuns {
@@ -89,7 +81,7 @@ func newRig(t *testing.T, s *servers.Server) *rig {
 		if i%4 == 0 {
 			tags = append(tags, tag("", (i+1)%3))
 		}
-		r.runs = append(r.runs, run{"/task_runs/", r.create(t, "/task_runs/", map[string]any{"task_key": "t", "dynamic_key": fmt.Sprint(i), "tags": tags})})
+		r.runs = append(r.runs, rival{"/task_runs/", r.create(t, "/task_runs/", map[string]any{"task_key": "t", "dynamic_key": fmt.Sprint(i), "tags": tags})})
 	}
 	return r
 }
@@ -125,7 +117,7 @@ func (r *rig) flowRun(t *testing.T, deployment string) string {
 }
 
 // propose proposes a state and returns the status of the answer.
-func (r *rig) propose(ctx context.Context, of run, body map[string]any) (string, error) {
+func (r *rig) propose(ctx context.Context, of rival, body map[string]any) (string, error) {
 	reply, err := r.Do(ctx, rest.Request{Method: http.MethodPost, Path: of.path + of.id + "/set_state", Body: body, Header: map[string]string{"User-Agent": userAgent}})
 	if err != nil {
 		return "", err
@@ -249,7 +241,7 @@ func (r *rig) twoAtOnce(t *testing.T) {
 	deployment := r.deployment(t, 1000)
 	const runs = 50
 	for range runs {
-		one := run{"/flow_runs/", r.flowRun(t, deployment)}
+		one := rival{"/flow_runs/", r.flowRun(t, deployment)}
 		var both sync.WaitGroup
 		var accepted atomic.Int64
 		for range 2 {

@@ -3,6 +3,8 @@ package slots
 import (
 	"context"
 	"fmt"
+	"log"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -17,6 +19,7 @@ import (
 	"github.com/interlock-run/interlock/policies/builtin"
 	"github.com/interlock-run/interlock/store"
 	"github.com/interlock-run/interlock/store/storetest"
+	"github.com/interlock-run/interlock/store/storetest/pgtest"
 	"github.com/interlock-run/interlock/test/servers"
 )
 
@@ -33,6 +36,27 @@ type town struct {
 	now time.Time
 }
 
+// runtime is one for all towns, so that the built-in module is compiled once.
+var runtime *sandbox.Runtime
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) (code int) {
+	defer pgtest.Stop()
+	home, err := os.MkdirTemp("", "interlock-slots-")
+	if err != nil {
+		log.Print(err)
+		return 1
+	}
+	defer os.RemoveAll(home)
+	if runtime, err = sandbox.New(context.Background(), sandbox.Config{CacheDir: home}); err != nil {
+		log.Print(err)
+		return 1
+	}
+	defer func() { _ = runtime.Close(context.Background()) }()
+	return m.Run()
+}
+
 // eachTown runs fn on both databases.
 func eachTown(t *testing.T, fn func(w *town)) {
 	for kind, url := range storetest.URLs(t) {
@@ -47,9 +71,6 @@ func newTown(t *testing.T, url string) *town {
 	w.db, err = store.Open(t.Context(), url, store.Options{Now: w.clock})
 	w.must(err)
 	t.Cleanup(func() { w.db.Close() })
-	runtime, err := sandbox.New(context.Background(), sandbox.Config{})
-	w.must(err)
-	t.Cleanup(func() { _ = runtime.Close(context.Background()) })
 	wasm, err := builtin.Module()
 	w.must(err)
 	config := host.DefaultConfig()
@@ -106,11 +127,14 @@ func (w *town) limit(name string, slots int) uuid.UUID {
 	return l.ID
 }
 
-// deployment makes one with a limit of so many slots; the limit has the id's name.
+// limitOf is the name of a deployment's limit.
+func limitOf(deployment uuid.UUID) string { return "deployment:" + deployment.String() }
+
+// deployment makes one with a limit of so many slots.
 func (w *town) deployment(slots int) uuid.UUID {
 	w.t.Helper()
 	id := prefect.NewID()
-	limit := w.limit(id.String(), slots)
+	limit := w.limit(limitOf(id), slots)
 	w.exec(fmt.Sprintf("INSERT INTO deployment (id, name, flow_id, paused, concurrency_limit_id) VALUES ('%s', '%s', '%s', false, '%s')", id, id, w.flow, limit))
 	return id
 }
@@ -125,7 +149,7 @@ func (w *town) used(name string) int {
 
 func (w *town) wantUsed(when string, deployment uuid.UUID, want int) {
 	w.t.Helper()
-	if got := w.used(deployment.String()); got != want {
+	if got := w.used(limitOf(deployment)); got != want {
 		w.t.Errorf("%s: %d slots are taken, want %d", when, got, want)
 	}
 }

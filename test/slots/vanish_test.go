@@ -49,7 +49,7 @@ func TestSlotsOfClientsThatVanishAreFreeAgain(t *testing.T) {
 		for range ofTagBounded {
 			w.setTask(w.taskRun(nil, "bounded"), propose(prefect.Running), prefect.Accept, "Running")
 		}
-		limits := []string{d.String(), "global", "tag:t", "tag:bounded"}
+		limits := []string{limitOf(d), "global", "tag:t", "tag:bounded"}
 		taken := func() (n [4]int) {
 			for i, name := range limits {
 				n[i] = w.used(name)
