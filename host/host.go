@@ -85,7 +85,8 @@ func New(ctx context.Context, c Config, logger *slog.Logger) (_ *Server, err err
 
 // wire puts the rooms together.
 func (s *Server) wire(ctx context.Context, db *store.DB) error {
-	s.hub = event.New(event.Config{Store: db, Logger: s.logger, Now: now, Auth: s.config.AuthString, NoRelay: !s.config.Services})
+	s.hub = event.New(event.Config{Store: db, Logger: s.logger, Now: now, Auth: s.config.AuthString, NoRelay: !s.config.Services,
+		TaskRun: api.AppendTaskRun})
 	conductor := &orchestrate.Orchestrator{Store: db, Policies: orchestrate.NoPolicies{}, Now: now, NewID: prefect.NewID, Notify: s.hub.Notify}
 	var registry api.Registry
 	counts := newMeters(db, s.config.Version)
@@ -193,6 +194,7 @@ func (s *Server) handler(db *store.DB, conductor *orchestrate.Orchestrator, regi
 		EventsIn:  http.HandlerFunc(s.hub.EventsIn),
 		EventsOut: http.HandlerFunc(s.hub.EventsOut),
 		LogsOut:   http.HandlerFunc(s.hub.LogsOut),
+		TaskRuns:  http.HandlerFunc(s.hub.TaskRuns), TaskWorkers: s.hub.TaskWorkers,
 		MaxModule: int64(s.config.Sandbox.WithDefaults().ModuleBytes),
 	}
 	if s.config.Metrics {

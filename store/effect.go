@@ -27,6 +27,8 @@ func effectOf(t orchestrate.EffectType) applyEffect {
 		return detachLease
 	case orchestrate.WriteCache:
 		return writeCache
+	case orchestrate.EnqueueTaskRun:
+		return enqueueTaskRun
 	}
 	return nil
 }

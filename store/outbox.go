@@ -31,11 +31,16 @@ func scanOutbox(row scanner) (orchestrate.OutboxRow, error) {
 	return r, err
 }
 
-// ReadOutboxKind returns the oldest rows of one kind, at most limit. Rows of
+// ReadOutbox returns the oldest rows of some kinds, at most limit. Rows of
 // different runs can become visible out of their order.
-func (db *DB) ReadOutboxKind(ctx context.Context, kind string, limit int) (list []orchestrate.OutboxRow, err error) {
+func (db *DB) ReadOutbox(ctx context.Context, limit int, kinds ...string) (list []orchestrate.OutboxRow, err error) {
+	args := make([]any, 0, 1+len(kinds))
+	for _, kind := range kinds {
+		args = append(args, kind)
+	}
 	err = db.read(ctx, func(q querier) error {
-		list, err = all(ctx, q, scanOutbox, "SELECT seq, kind, key, payload FROM interlock_outbox WHERE kind = ? ORDER BY seq LIMIT ?", kind, limit)
+		list, err = all(ctx, q, scanOutbox, "SELECT seq, kind, key, payload FROM interlock_outbox WHERE kind IN ("+placeholders(len(kinds))+
+			") ORDER BY seq LIMIT ?", append(args, limit)...)
 		return err
 	})
 	return list, err

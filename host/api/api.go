@@ -62,9 +62,13 @@ type Config struct {
 	// Version is this binary's own.
 	Version string
 
-	// The websockets: /api/events/in, /api/events/out and /api/logs/out. They
-	// authenticate by message. Nil: 404.
-	EventsIn, EventsOut, LogsOut http.Handler
+	// The websockets: /api/events/in, /api/events/out, /api/logs/out and
+	// /api/task_runs/subscriptions/scheduled. They authenticate by message. Nil:
+	// 404.
+	EventsIn, EventsOut, LogsOut, TaskRuns http.Handler
+	// TaskWorkers returns the workers that serve one of the task keys, all without
+	// any; nil: there are none.
+	TaskWorkers func(keys []string) []prefect.TaskWorker
 }
 
 // CORS says which web pages of other origins may use the API. Without Origins

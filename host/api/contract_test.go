@@ -41,7 +41,8 @@ func requestBodies() map[string]any {
 		"POST /v2/concurrency_limits/increment": incrementSlots{}, "POST /v2/concurrency_limits/increment-with-lease": incrementWithLease{},
 		"POST /v2/concurrency_limits/decrement": decrementSlots{}, "POST /v2/concurrency_limits/decrement-with-lease": decrementWithLease{},
 		"POST /v2/concurrency_limits/leases/{lease_id}/renew": renewLease{},
-		"POST /logs": []logCreate{}, "POST /logs/filter": filterLogs{},
+		"POST /task_workers/filter":                           filterTaskWorkers{},
+		"POST /logs":                                          []logCreate{}, "POST /logs/filter": filterLogs{},
 		"POST /events": rawList{}, "POST /events/filter": filterEvents{},
 	}
 }

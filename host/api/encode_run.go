@@ -96,13 +96,13 @@ func appendCreatedBy(b []byte, c *prefect.CreatedBy) []byte {
 	return append(b, '}')
 }
 
-// taskRunEncoder returns the function that appends the schema TaskRun; estimates
-// are as of now.
+// taskRunEncoder returns AppendTaskRun as of now.
 func taskRunEncoder(now prefect.Time) func([]byte, *prefect.TaskRun) []byte {
-	return func(b []byte, r *prefect.TaskRun) []byte { return appendTaskRun(b, r, now) }
+	return func(b []byte, r *prefect.TaskRun) []byte { return AppendTaskRun(b, r, now) }
 }
 
-func appendTaskRun(b []byte, r *prefect.TaskRun, now prefect.Time) []byte {
+// AppendTaskRun appends the schema TaskRun; estimates are as of now.
+func AppendTaskRun(b []byte, r *prefect.TaskRun, now prefect.Time) []byte {
 	b = appendUUID(append(b, `{"id":`...), r.ID)
 	b = appendTime(append(b, `,"created":`...), r.Created)
 	b = appendTime(append(b, `,"updated":`...), r.Updated)

@@ -201,7 +201,7 @@ func FuzzEncode(f *testing.F) {
 			same(t, appendFlowRun(nil, &flowRun, testNow), mirrorFlowRun(&flowRun, testNow))
 			var taskRun prefect.TaskRun
 			randomize(r, reflect.ValueOf(&taskRun).Elem(), text)
-			same(t, appendTaskRun(nil, &taskRun, testNow), mirrorTaskRun(&taskRun, testNow))
+			same(t, AppendTaskRun(nil, &taskRun, testNow), mirrorTaskRun(&taskRun, testNow))
 			var result prefect.OrchestrationResult
 			randomize(r, reflect.ValueOf(&result).Elem(), text)
 			types := []string{"accept_details", "reject_details", "wait_details", "abort_details"}

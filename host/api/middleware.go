@@ -22,6 +22,7 @@ func (s *server) middleware() http.Handler {
 	rest := s.inTime(s.logged(s.cors(s.sameOrigin(s.csrf(s.authenticated(s.limited(s.routable())))))))
 	sockets := map[string]http.Handler{
 		"/api/events/in": s.EventsIn, "/api/events/out": s.EventsOut, "/api/logs/out": s.LogsOut,
+		"/api/task_runs/subscriptions/scheduled": s.TaskRuns,
 	}
 	return s.recovered(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if socket := sockets[strings.TrimSuffix(r.URL.Path, "/")]; socket != nil {

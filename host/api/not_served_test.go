@@ -37,8 +37,6 @@ func notServed() []string {
 
 		"POST /task_runs/history",
 
-		"POST /task_workers/filter",
-
 		"POST /templates/validate",
 
 		"POST /ui/flow_runs/count-task-runs", "POST /ui/flow_runs/history", "POST /ui/flows/count-deployments", "POST /ui/flows/next-runs",

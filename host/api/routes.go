@@ -77,6 +77,8 @@ func (s *server) routes() []route {
 		{"GET", "/task_run_states", s.readTaskRunStates, false},
 		{"GET", "/task_run_states/{id}", s.readTaskRunState, false},
 
+		{"POST", "/task_workers/filter", s.filterTaskWorkers, false},
+
 		{"POST", "/logs", s.createLogs, false},
 		{"POST", "/logs/filter", s.filterLogs, false},
 

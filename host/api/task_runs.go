@@ -59,7 +59,7 @@ func (s *server) createTaskRun(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	now := s.Now()
-	s.encode(w, r, createdStatus(created), func(b []byte) []byte { return appendTaskRun(b, run, now) })
+	s.encode(w, r, createdStatus(created), func(b []byte) []byte { return AppendTaskRun(b, run, now) })
 	return nil
 }
 
@@ -133,7 +133,7 @@ func (s *server) readTaskRun(w http.ResponseWriter, r *http.Request) error {
 		return notFound(err, taskRunNotFound)
 	}
 	now := s.Now()
-	s.encode(w, r, http.StatusOK, func(b []byte) []byte { return appendTaskRun(b, run, now) })
+	s.encode(w, r, http.StatusOK, func(b []byte) []byte { return AppendTaskRun(b, run, now) })
 	return nil
 }
 

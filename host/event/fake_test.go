@@ -34,6 +34,8 @@ type fakeStore struct {
 	failDel  func() error
 	block    chan struct{} // WriteEvents waits until it is closed
 	deletion int
+	queue    []*prefect.TaskRun             // wait for a worker
+	claims   map[uuid.UUID]*prefect.TaskRun // are on their way to one
 }
 
 func (f *fakeStore) WriteEvents(ctx context.Context, events []*prefect.Event) error {
@@ -80,12 +82,12 @@ func (f *fakeStore) RecordTaskRuns(_ context.Context, records []*prefect.TaskRun
 	return nil
 }
 
-func (f *fakeStore) ReadOutboxKind(_ context.Context, kind string, limit int) ([]orchestrate.OutboxRow, error) {
+func (f *fakeStore) ReadOutbox(_ context.Context, limit int, kinds ...string) ([]orchestrate.OutboxRow, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var rows []orchestrate.OutboxRow
 	for _, row := range f.outbox {
-		if row.Kind == kind && len(rows) < limit {
+		if slices.Contains(kinds, row.Kind) && len(rows) < limit {
 			rows = append(rows, row)
 		}
 	}
@@ -131,6 +133,38 @@ func (f *fakeStore) FilterEvents(_ context.Context, filter *prefect.EventFilter,
 func (f *fakeStore) CountEvents(ctx context.Context, filter *prefect.EventFilter) (int, error) {
 	all, err := f.FilterEvents(ctx, filter, 1<<30, 0)
 	return len(all), err
+}
+
+func (f *fakeStore) ClaimTaskRun(_ context.Context, keys []string, _ time.Duration) (*prefect.TaskClaim, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i, run := range f.queue {
+		if slices.Contains(keys, run.TaskKey) {
+			f.queue = slices.Delete(f.queue, i, i+1)
+			claim := &prefect.TaskClaim{ID: uuid.New(), Run: run}
+			if f.claims == nil {
+				f.claims = make(map[uuid.UUID]*prefect.TaskRun)
+			}
+			f.claims[claim.ID] = run
+			return claim, nil
+		}
+	}
+	return nil, nil
+}
+
+func (f *fakeStore) FinishTaskClaim(_ context.Context, c *prefect.TaskClaim) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.claims, c.ID)
+	return nil
+}
+
+func (f *fakeStore) ReturnTaskClaim(_ context.Context, c *prefect.TaskClaim) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.claims, c.ID)
+	f.queue = slices.Insert(f.queue, 0, c.Run)
+	return nil
 }
 
 func (f *fakeStore) set(change func()) {

@@ -16,6 +16,7 @@ type Config struct {
 	Limits  prefect.EventLimits // DefaultEventLimits
 	Auth    string              // "user:password" that websocket clients must send; "" for none
 	Origins []string            // host patterns of browser pages that may connect, besides the server's own
+	TaskRun TaskRunEncoder      // how task workers get their runs; nil: as {}
 	NoRelay bool                // leave the outbox to other replicas (--no-services)
 }
 
@@ -25,13 +26,15 @@ type Config struct {
 //
 // The API mounts, outside of HTTP authentication and CSRF checks,
 //
-//	GET /api/events/in    EventsIn  (websocket)
-//	GET /api/events/out   EventsOut (websocket)
-//	GET /api/logs/out     LogsOut   (websocket)
+//	GET /api/events/in                          EventsIn  (websocket)
+//	GET /api/events/out                         EventsOut (websocket)
+//	GET /api/logs/out                           LogsOut   (websocket)
+//	GET /api/task_runs/subscriptions/scheduled  TaskRuns  (websocket)
 //
 // and answers POST /api/events (204) with Receive, POST /api/events/filter with
 // Filter, GET /api/events/filter/next with Next, and calls PublishLogs after it
-// stored logs. Orchestration calls Notify after a commit with outbox items.
+// stored logs. Orchestration calls Notify after a commit that leaves work for
+// later.
 type Hub struct {
 	*Sockets
 	relay   *Relay
@@ -49,12 +52,16 @@ func New(c Config) *Hub {
 	if c.Limits == (prefect.EventLimits{}) {
 		c.Limits = prefect.DefaultEventLimits()
 	}
+	if c.TaskRun == nil {
+		c.TaskRun = func(b []byte, _ *prefect.TaskRun, _ prefect.Time) []byte { return append(b, "{}"...) }
+	}
 	events := new(Bus[*prefect.Event])
 	return &Hub{
 		Sockets: &Sockets{
 			auth: c.Auth, origins: c.Origins, limits: c.Limits, now: c.Now, logger: c.Logger,
 			intake: NewIntake(c.Store, events, c.Logger), reader: c.Store,
 			events: events, logs: new(Bus[*prefect.Log]),
+			tasks: &taskQueue{store: c.Store, now: c.Now, poll: queuePoll}, encode: c.TaskRun, receiptTime: receiptTime,
 		},
 		relay:   NewRelay(c.Store, events, c.Now, c.Logger),
 		noRelay: c.NoRelay,
@@ -80,8 +87,16 @@ func (h *Hub) Stop(ctx context.Context) {
 	h.logs.Close()
 }
 
-// Notify says that a transition committed outbox rows. It never blocks.
-func (h *Hub) Notify() { h.relay.Notify() }
+// Notify says that a transition left work: outbox rows, or a task run on its
+// queue. It never blocks.
+func (h *Hub) Notify() {
+	h.relay.Notify()
+	h.tasks.wake()
+}
+
+// TaskWorkers returns the task workers that are connected to this server and
+// serve one of the task keys, all without any.
+func (h *Hub) TaskWorkers(keys []string) []prefect.TaskWorker { return h.tasks.list(keys) }
 
 // Publish stores events that the server itself emits, as if a client had sent
 // them. Errors: Unavailable once the hub stops, and ctx's.

@@ -3,6 +3,7 @@ package event
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -22,7 +23,7 @@ const (
 
 // Relay turns the outbox rows of transitions into events: it stores them,
 // publishes them and then deletes the rows. So each event is stored at least
-// once, and its id, the state's, makes once more harmless. Rows go in order of
+// once, and its id, which the row fixes, makes once more harmless. Rows go in order of
 // their sequence numbers, which is the order of a run's transitions.
 //
 // Several replicas on one database do not lock rows from each other: a
@@ -71,7 +72,7 @@ func (r *Relay) drain(ctx context.Context) (time.Duration, error) {
 
 // relay moves one batch and returns how many rows it had.
 func (r *Relay) relay(ctx context.Context) (int, error) {
-	rows, err := r.store.ReadOutboxKind(ctx, prefect.OutboxEvent, relayBatch)
+	rows, err := r.store.ReadOutbox(ctx, relayBatch, prefect.OutboxEvent, prefect.OutboxPolicyEvent)
 	if err != nil || len(rows) == 0 {
 		return 0, err
 	}
@@ -103,26 +104,55 @@ func (r *Relay) relay(ctx context.Context) (int, error) {
 	return len(rows), nil
 }
 
+// promised is what one outbox row promises: the event of a state change, or one
+// that a policy asked for.
+type promised struct {
+	change *prefect.FlowRunStateChange // nil for a policy's event about a task run
+	policy *prefect.PolicyEvent
+}
+
+func readPromised(row orchestrate.OutboxRow) (p promised, err error) {
+	if row.Kind == prefect.OutboxPolicyEvent {
+		p.policy = new(prefect.PolicyEvent)
+		err = json.Unmarshal(row.Payload, p.policy)
+		p.change = p.policy.FlowRun
+	} else {
+		err = json.Unmarshal(row.Payload, &p.change)
+	}
+	if err == nil && p.change == nil && (p.policy == nil || p.policy.TaskRun == nil) {
+		err = errors.New("it is about no run")
+	}
+	return p, err
+}
+
 // events makes the events of rows. A row that cannot be read is logged and makes
 // none: it is deleted with the others, since it will not get better.
 func (r *Relay) events(ctx context.Context, rows []orchestrate.OutboxRow) ([]*prefect.Event, error) {
+	all := make([]promised, 0, len(rows))
 	changes := make([]*prefect.FlowRunStateChange, 0, len(rows))
 	for _, row := range rows {
-		var c prefect.FlowRunStateChange
-		if err := json.Unmarshal(row.Payload, &c); err != nil {
+		p, err := readPromised(row)
+		if err != nil {
 			r.logger.Error("dropped an outbox row that cannot be read", "seq", row.Seq, "key", row.Key, "error", err)
 			continue
 		}
-		changes = append(changes, &c)
+		all = append(all, p)
+		if p.change != nil {
+			changes = append(changes, p.change)
+		}
 	}
 	now := r.now()
 	names, err := r.names.read(ctx, r.store, changes, now)
 	if err != nil {
 		return nil, err
 	}
-	events := make([]*prefect.Event, len(changes))
-	for i, c := range changes {
-		events[i] = flowRunEvent(c, names, now)
+	events := make([]*prefect.Event, len(all))
+	for i, p := range all {
+		if p.policy != nil {
+			events[i] = policyEvent(p.policy, names, now)
+		} else {
+			events[i] = flowRunEvent(p.change, names, now)
+		}
 	}
 	return events, nil
 }

@@ -70,7 +70,7 @@ func TestRelayMovesAllInOrder(t *testing.T) {
 	const n = 2*relayBatch + 50
 	store := new(fakeStore)
 	store.promise(t, n)
-	store.outbox = append(store.outbox, orchestrate.OutboxRow{Seq: n + 1, OutboxItem: orchestrate.OutboxItem{Kind: "enqueue_task_run"}})
+	store.outbox = append(store.outbox, orchestrate.OutboxRow{Seq: n + 1, OutboxItem: orchestrate.OutboxItem{Kind: prefect.OutboxCancellingTimeout}})
 	relay, sub := newRelay(store)
 	if _, err := relay.drain(context.Background()); err != nil {
 		t.Fatal(err)
@@ -160,7 +160,7 @@ func TestRelaysOfTwoReplicas(t *testing.T) {
 	store.promise(t, n)
 	one, first := newRelay(store)
 	two, second := newRelay(store)
-	rows, err := store.ReadOutboxKind(context.Background(), prefect.OutboxEvent, relayBatch)
+	rows, err := store.ReadOutbox(context.Background(), relayBatch, prefect.OutboxEvent)
 	if err != nil || len(rows) != n {
 		t.Fatal(len(rows), err)
 	}
@@ -277,5 +277,41 @@ func TestRelayReadsNamesOnce(t *testing.T) {
 	relayOne()
 	if len(store.asked) != 2 {
 		t.Errorf("asked %d times, want again after a while", len(store.asked))
+	}
+}
+
+func TestRelayEmitsWhatPoliciesAskFor(t *testing.T) {
+	store := new(fakeStore)
+	change, flowRun := changed(1), uuid.New()
+	change.Tags = []string{"blue"}
+	policies := []prefect.PolicyEvent{
+		{ID: uuid.New(), Occurred: start, Event: "acme.slow", Payload: json.RawMessage(`{"n":1}`), FlowRun: change},
+		{ID: uuid.New(), Occurred: start, Event: "acme.task", TaskRun: &prefect.EventTaskRun{ID: uuid.New(), Name: "t-1", FlowRunID: &flowRun, Tags: []string{"red"}}},
+		{ID: uuid.New(), Event: "acme.nobody"},
+	}
+	for i, p := range policies {
+		payload, err := json.Marshal(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		store.outbox = append(store.outbox, orchestrate.OutboxRow{Seq: int64(i + 1), OutboxItem: orchestrate.OutboxItem{Kind: prefect.OutboxPolicyEvent, Payload: payload}})
+	}
+	store.outbox = append(store.outbox, orchestrate.OutboxRow{Seq: 9, OutboxItem: orchestrate.OutboxItem{Kind: prefect.OutboxEvent, Payload: json.RawMessage("null")}})
+	relay, sub := newRelay(store)
+	if _, err := relay.drain(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	events := received(sub)
+	if len(events) != 2 || store.waiting() != 0 {
+		t.Fatalf("%d events, %d rows are left", len(events), store.waiting())
+	}
+	flow, task := events[0], events[1]
+	if flow.ID != policies[0].ID || flow.Event != "acme.slow" || string(flow.Payload) != `{"n":1}` ||
+		flow.Resource.ID() != "prefect.flow-run."+change.FlowRunID.String() || !slices.Contains(flow.RelatedIDs(), "prefect.tag.blue") {
+		t.Errorf("of a flow run: %+v", flow)
+	}
+	if task.Event != "acme.task" || string(task.Payload) != "{}" || task.Resource.ID() != "prefect.task-run."+policies[1].TaskRun.ID.String() ||
+		!slices.Equal(task.RelatedIDs(), []string{"prefect.flow-run." + flowRun.String(), "prefect.tag.red"}) {
+		t.Errorf("of a task run: %+v", task)
 	}
 }

@@ -28,7 +28,8 @@ const (
 	drainTime      = 2 * time.Second  // for what a client sent before a stop
 )
 
-// Sockets serves the websockets of the API: events in, events out and logs out.
+// Sockets serves the websockets of the API: events in, events out, logs out and
+// task runs.
 // Its methods are plain HTTP handlers. They must not be behind HTTP
 // authentication: a websocket client sends its credentials as its first message.
 type Sockets struct {
@@ -39,8 +40,12 @@ type Sockets struct {
 	events  *Bus[*prefect.Event]
 	logs    *Bus[*prefect.Log]
 	reader  Reader
+	tasks   *taskQueue
+	encode  TaskRunEncoder
 	now     func() prefect.Time
 	logger  *slog.Logger
+
+	receiptTime time.Duration // receiptTime, for tests
 
 	mu      sync.Mutex
 	open    map[*socket]struct{}

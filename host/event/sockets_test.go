@@ -32,6 +32,7 @@ func newServer(t *testing.T, store *fakeStore, auth string) *server {
 	mux.HandleFunc("GET /api/events/in", hub.EventsIn)
 	mux.HandleFunc("GET /api/events/out", hub.EventsOut)
 	mux.HandleFunc("GET /api/logs/out", hub.LogsOut)
+	mux.HandleFunc("GET "+tasksPath, hub.TaskRuns)
 	h := httptest.NewServer(mux)
 	hub.Start(context.Background())
 	t.Cleanup(func() {

@@ -18,8 +18,8 @@ type Writer interface {
 
 // Outbox is the table of promises that transitions made.
 type Outbox interface {
-	// ReadOutboxKind returns the oldest rows of that kind, at most limit.
-	ReadOutboxKind(ctx context.Context, kind string, limit int) ([]orchestrate.OutboxRow, error)
+	// ReadOutbox returns the oldest rows of those kinds, at most limit.
+	ReadOutbox(ctx context.Context, limit int, kinds ...string) ([]orchestrate.OutboxRow, error)
 	// DeleteOutbox deletes rows; ones that are gone are no error.
 	DeleteOutbox(ctx context.Context, seqs []int64) error
 	// WriteEvents as in Writer.
@@ -43,4 +43,5 @@ type Store interface {
 	Writer
 	Outbox
 	Reader
+	TaskQueues
 }

@@ -19,7 +19,7 @@ type Orchestrator struct {
 	Policies Evaluator // [NoPolicies] for none
 	Now      func() prefect.Time
 	NewID    func() uuid.UUID // time-ordered, version 7
-	Notify   func()           // called after a commit with outbox items; nil if nobody waits for them
+	Notify   func()           // called after a commit that leaves work for later; nil if nobody waits for it
 
 	Decided  func(*prefect.Decision) // called with each decision that was stored; nil: nobody counts them
 	LostRace func(prefect.RunType)   // called for each lost race; likewise

@@ -368,8 +368,28 @@ func TestEffects(t *testing.T) {
 	if len(c.Effects) != 1 || c.Effects[0].LeaseID == nil || *r.State.Details.DeploymentConcurrencyLeaseID != *c.Effects[0].LeaseID {
 		t.Errorf("effects %+v, details %+v", c.Effects, r.State.Details)
 	}
-	if len(c.Outbox) != 2 || c.Outbox[1].Kind != "emit_event" || payload[effectWork](t, c.Outbox[1]).RunID != run.ID {
-		t.Errorf("outbox %v", c.Outbox)
+	if len(c.Outbox) != 2 || c.Outbox[1].Kind != prefect.OutboxPolicyEvent {
+		t.Fatalf("outbox %v", c.Outbox)
+	}
+	event := payload[prefect.PolicyEvent](t, c.Outbox[1])
+	if event.Event != "x" || event.ID == uuid.Nil || event.FlowRun.FlowRunID != run.ID || event.FlowRun.Written.ID != r.State.ID {
+		t.Errorf("event %+v", event)
+	}
+}
+
+func TestQueueingATaskRunWakesThoseWhoWait(t *testing.T) {
+	b := newBench()
+	run := b.task(prefect.Pending)
+	woken := 0
+	b.Notify = func() { woken++ }
+	b.policies.before = func(t *Transition) *Outcome {
+		return &Outcome{Status: prefect.Accept, State: t.Proposed.Copy(), Effects: []Effect{{Type: EnqueueTaskRun, Payload: json.RawMessage(`{"queue":"retry"}`)}}}
+	}
+	if _, err := b.SetTaskRunState(context.Background(), run.ID, propose(prefect.Scheduled)); err != nil {
+		t.Fatal(err)
+	}
+	if c := b.store.commits[0]; len(c.Effects) != 1 || len(c.Outbox) != 0 || woken != 1 {
+		t.Errorf("effects %v, outbox %v, woken %d times", c.Effects, c.Outbox, woken)
 	}
 }
 

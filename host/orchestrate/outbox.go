@@ -3,9 +3,8 @@ package orchestrate
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/interlock-run/interlock/host/prefect"
 )
@@ -14,20 +13,11 @@ import (
 // CANCELLED by the server.
 const cancellingTimeout = 300 * time.Second
 
-// The kinds of outbox items that come from effects.
-const (
-	outboxEnqueueTaskRun = "enqueue_task_run"
-	outboxEmitEvent      = "emit_event"
-)
-
-// promises reports whether a commit has outbox items, its own or nested ones.
+// promises reports whether a commit, or one nested in it, leaves work for after
+// it: outbox items, or a task run on its queue.
 func promises(c *Commit) bool {
-	for _, nested := range c.Nested {
-		if promises(nested) {
-			return true
-		}
-	}
-	return len(c.Outbox) > 0
+	queues := func(e Effect) bool { return e.Type == EnqueueTaskRun }
+	return len(c.Outbox) > 0 || slices.ContainsFunc(c.Effects, queues) || slices.ContainsFunc(c.Nested, promises)
 }
 
 // announce returns the outbox items of a flow run's new state.
@@ -59,24 +49,20 @@ func outboxItem(kind, key string, payload any) (OutboxItem, error) {
 	return OutboxItem{Kind: kind, Key: key, Payload: text}, nil
 }
 
-// effectWork is the payload of an outbox item that an effect asked for.
-type effectWork struct {
-	ID      uuid.UUID       `json:"id"`
-	RunType prefect.RunType `json:"run_type"`
-	RunID   uuid.UUID       `json:"run_id"`
-	At      prefect.Time    `json:"at"`
-	Effect  json.RawMessage `json:"effect"`
-}
+// emitEvent is the effect by which a rule has an event emitted.
+const emitEvent EffectType = "emit_event"
 
-// afterCommit returns the outbox item of an effect that is done after the
-// commit; later is false for one that belongs in it.
-func (o *Orchestrator) afterCommit(e Effect, t *Transition) (item OutboxItem, later bool, err error) {
-	switch string(e.Type) {
-	case outboxEnqueueTaskRun, outboxEmitEvent:
-	default:
-		return OutboxItem{}, false, nil
+// policyEvent returns the outbox item of an event that a rule asked for, about
+// the run of c as it was written.
+func (o *Orchestrator) policyEvent(e Effect, c *Commit, t *Transition) (OutboxItem, error) {
+	event := prefect.PolicyEvent{ID: o.NewID(), Occurred: t.Now}
+	if err := json.Unmarshal(e.Payload, &event); err != nil {
+		return OutboxItem{}, fmt.Errorf("effect %s: %w", e.Type, err)
 	}
-	work := effectWork{ID: o.NewID(), RunType: t.RunType, RunID: t.RunID(), At: t.Now, Effect: e.Payload}
-	item, err = outboxItem(string(e.Type), work.RunID.String(), work)
-	return item, true, err
+	if run := c.TaskRun; run != nil {
+		event.TaskRun = &prefect.EventTaskRun{ID: run.ID, Name: run.Name, FlowRunID: run.FlowRunID, Tags: run.Tags}
+	} else {
+		event.FlowRun = prefect.NewFlowRunStateChange(c.FlowRun, t.Initial, c.State)
+	}
+	return outboxItem(prefect.OutboxPolicyEvent, event.Event, event)
 }

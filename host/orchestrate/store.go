@@ -78,7 +78,7 @@ type Commit struct {
 
 // OutboxItem is work that a commit promises and that is done after it.
 type OutboxItem struct {
-	Kind    string          // "event", "cancelling_timeout", "enqueue_task_run"
+	Kind    string          // "event", "policy_event", "cancelling_timeout"
 	Key     string          // what the work is about, for a person: an event name, a run id
 	Payload json.RawMessage // the consumer's own shape
 }
@@ -92,14 +92,15 @@ type OutboxRow struct {
 // EffectType is one of the closed list of effects of the policy contract.
 type EffectType string
 
-// The effects that are applied in the commit. Those that are done after it
-// (enqueue_task_run, emit_event) reach the store as outbox items.
+// The effects that are applied in the commit. What is done after it (emit_event)
+// reaches the store as an outbox item.
 const (
-	AcquireSlots EffectType = "acquire_slots"
-	ReleaseSlots EffectType = "release_slots"
-	RenewLease   EffectType = "renew_lease"
-	DetachLease  EffectType = "detach_lease"
-	WriteCache   EffectType = "write_cache"
+	AcquireSlots   EffectType = "acquire_slots"
+	ReleaseSlots   EffectType = "release_slots"
+	RenewLease     EffectType = "renew_lease"
+	DetachLease    EffectType = "detach_lease"
+	WriteCache     EffectType = "write_cache"
+	EnqueueTaskRun EffectType = "enqueue_task_run"
 )
 
 // Effect is one effect of a verdict, ready for the store.

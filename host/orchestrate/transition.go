@@ -166,15 +166,15 @@ func (o *Orchestrator) follow(ctx context.Context, store Store, c *Commit, t *Tr
 	}
 	c.Effects = nil
 	for _, e := range outcome.Effects {
-		item, later, err := o.afterCommit(e, t)
-		switch {
-		case err != nil:
-			return err
-		case later:
-			c.Outbox = append(c.Outbox, item)
-		default:
+		if e.Type != emitEvent {
 			c.Effects = append(c.Effects, e)
+			continue
 		}
+		item, err := o.policyEvent(e, c, t)
+		if err != nil {
+			return err
+		}
+		c.Outbox = append(c.Outbox, item)
 	}
 	return nil
 }

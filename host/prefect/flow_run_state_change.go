@@ -7,9 +7,10 @@ import (
 	"github.com/google/uuid"
 )
 
-// The kinds of outbox items that the event package consumes.
+// The kinds of outbox items.
 const (
 	OutboxEvent             = "event"              // payload: FlowRunStateChange
+	OutboxPolicyEvent       = "policy_event"       // payload: PolicyEvent
 	OutboxCancellingTimeout = "cancelling_timeout" // payload: CancellingTimeout
 )
 

@@ -21,8 +21,8 @@ type Orchestrator interface {
 
 // Timers are the outbox rows that wait for their time.
 type Timers interface {
-	// ReadOutboxKind returns the oldest rows of that kind, at most limit.
-	ReadOutboxKind(ctx context.Context, kind string, limit int) ([]orchestrate.OutboxRow, error)
+	// ReadOutbox returns the oldest rows of those kinds, at most limit.
+	ReadOutbox(ctx context.Context, limit int, kinds ...string) ([]orchestrate.OutboxRow, error)
 	// DeleteOutbox deletes rows; ones that are gone are no error.
 	DeleteOutbox(ctx context.Context, seqs []int64) error
 }
@@ -66,7 +66,7 @@ func (s *CancellingTimeout) Stop() { s.loop.Stop() }
 // pass acts on the rows that are due and returns when the next one is.
 func (s *CancellingTimeout) pass(ctx context.Context) (time.Duration, error) {
 	for {
-		rows, err := s.timers.ReadOutboxKind(ctx, prefect.OutboxCancellingTimeout, timeoutBatch)
+		rows, err := s.timers.ReadOutbox(ctx, timeoutBatch, prefect.OutboxCancellingTimeout)
 		if err != nil {
 			return 0, err
 		}

@@ -27,9 +27,9 @@ type fakeHost struct {
 	pages     []prefect.Page
 }
 
-func (f *fakeHost) ReadOutboxKind(_ context.Context, kind string, limit int) (rows []orchestrate.OutboxRow, err error) {
+func (f *fakeHost) ReadOutbox(_ context.Context, limit int, kinds ...string) (rows []orchestrate.OutboxRow, err error) {
 	for _, row := range f.rows {
-		if row.Kind == kind && len(rows) < limit {
+		if slices.Contains(kinds, row.Kind) && len(rows) < limit {
 			rows = append(rows, row)
 		}
 	}

@@ -63,12 +63,14 @@ const (
 	//
 	//	{"type":"write_cache","cache_key","cache_expiration":time|null}
 	EffectWriteCache = "write_cache"
-	// EffectEnqueueTaskRun hands the task run to the task workers, after the
-	// commit.
+	// EffectEnqueueTaskRun puts the task run, which is written as SCHEDULED, on the
+	// queue of the task workers, from its scheduled time on.
 	//
 	//	{"type":"enqueue_task_run","queue":"scheduled"|"retry"}
 	EffectEnqueueTaskRun = "enqueue_task_run"
-	// EffectEmitEvent emits an event about the run, after the commit.
+	// EffectEmitEvent emits an event about the run, after the commit. Its name is of
+	// 1 to MaxEventName bytes and not one of Prefect's own (prefect.*), its payload
+	// an object of at most MaxEventPayload bytes, {} if it is left out.
 	//
 	//	{"type":"emit_event","event":"acme.retry.delayed","payload":{}}
 	EffectEmitEvent = "emit_event"
@@ -101,4 +103,10 @@ const (
 const (
 	QueueScheduled = "scheduled"
 	QueueRetry     = "retry"
+)
+
+// The bounds of an event that a rule emits, in bytes.
+const (
+	MaxEventName    = 256
+	MaxEventPayload = 64 << 10
 )

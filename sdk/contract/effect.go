@@ -2,6 +2,7 @@ package contract
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/interlock-run/interlock/sdk/abi"
 	"github.com/interlock-run/interlock/sdk/value"
@@ -80,8 +81,11 @@ func (r *verdictReader) effectField(e *abi.Effect, key, path string, v value.Val
 		e.Queue = r.oneOf(path, v, abi.QueueScheduled, abi.QueueRetry)
 	case "emit_event.event":
 		e.Event = r.text(path, v)
+		r.eventName(path, e.Event)
 	case "emit_event.payload":
-		e.Payload = r.objectText(path, v)
+		if e.Payload = r.objectText(path, v); len(e.Payload) > abi.MaxEventPayload {
+			r.fail(path, "the payload is larger than "+strconv.Itoa(abi.MaxEventPayload)+" bytes")
+		}
 	case "set_run_state.run_type":
 		e.RunType = r.oneOf(path, v, abi.RunTypeFlow, abi.RunTypeTask)
 	case "set_run_state.run_id":
@@ -105,6 +109,17 @@ func (r *verdictReader) effectField(e *abi.Effect, key, path string, v value.Val
 		return false
 	}
 	return true
+}
+
+// eventName keeps a rule from announcing in Prefect's name what did not happen.
+func (r *verdictReader) eventName(path, name string) {
+	switch {
+	case r.err != nil || name == "": // which effectShape tells
+	case len(name) > abi.MaxEventName:
+		r.fail(path, "the name is longer than "+strconv.Itoa(abi.MaxEventName)+" bytes")
+	case name == "prefect" || strings.HasPrefix(name, "prefect."):
+		r.fail(path, "events named prefect.* are the server's own")
+	}
 }
 
 func (r *verdictReader) lease(path string, v value.Value) *abi.EffectLease {

@@ -99,6 +99,21 @@ func Interlock() []Table {
 			},
 		},
 		{
+			// Background task runs that wait for a task worker, one row a run.
+			Name: "interlock_task_queue",
+			Key:  "seq",
+			Columns: []Column{
+				{Name: "seq", Kind: Sequence},
+				{Name: "run_id", Kind: UUID},
+				{Name: "task_key", Kind: String},
+				{Name: "rank", Kind: SmallInt},          // what goes first: 0 retries, 1 scheduled runs
+				{Name: "due", Kind: Timestamp},          // hidden until then; a claim hides for as long as it lasts
+				{Name: "claim", Kind: UUID, Null: true}, // of the worker that it is on its way to
+			},
+			Uniques: []Unique{{Name: "uq_interlock_task_queue__run_id", Columns: []string{"run_id"}}},
+			Indexes: []Index{{Name: "ix_interlock_task_queue__task_key_rank_seq", On: "task_key, rank, seq"}},
+		},
+		{
 			Name: "interlock_outbox",
 			Key:  "seq",
 			Columns: []Column{

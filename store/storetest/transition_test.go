@@ -69,12 +69,12 @@ func TestCommit(t *testing.T) {
 		check(t, err)
 		wantJSON(t, "decision", found, d)
 		wantJSON(t, "state of the decision", state, s)
-		rows := must(db.ReadOutboxKind(ctx, "event", 10))(t)
+		rows := must(db.ReadOutbox(ctx, 10, "event"))(t)
 		if len(rows) != 2 || rows[0].Key != "a" || string(rows[0].Payload) != `{"n":1}` || rows[1].Key != "b" {
 			t.Errorf("the outbox has %+v", rows)
 		}
 		check(t, db.DeleteOutbox(ctx, []int64{rows[0].Seq, 12345}))
-		if rows := must(db.ReadOutboxKind(ctx, "event", 10))(t); len(rows) != 1 {
+		if rows := must(db.ReadOutbox(ctx, 10, "event"))(t); len(rows) != 1 {
 			t.Errorf("after a delete the outbox has %+v", rows)
 		}
 
@@ -142,7 +142,7 @@ func TestCommitCreate(t *testing.T) {
 		}
 		_, err := db.ReadFlowRunState(ctx, s.ID)
 		wantCode(t, err, prefect.NotFound)
-		if rows := must(db.ReadOutboxKind(ctx, "event", 10))(t); len(rows) != 0 {
+		if rows := must(db.ReadOutbox(ctx, 10, "event"))(t); len(rows) != 0 {
 			t.Errorf("the outbox has %+v", rows)
 		}
 		wantCode(t, db.Commit(ctx, &orchestrate.Commit{FlowRun: &prefect.FlowRun{ID: uuid.New(), FlowID: uuid.New()}, Create: true}), prefect.Conflict)

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BINARY = Path(os.environ.get("INTERLOCK_BIN", ROOT / "bin" / "interlock"))
 EXAMPLES = ROOT / "examples"
 FLOWS = Path(__file__).with_name("flows.py")
+SCENARIOS = Path(__file__).with_name("scenarios.py")
 DEADLINE = 60.0  # seconds until a condition counts as never to come
 
 
@@ -35,19 +36,23 @@ def clean_environment(**more):
     return kept | {k: str(v) for k, v in more.items()}
 
 
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
 class Interlock:
     """A running server, and the client programs pointed at it."""
 
-    def __init__(self, home: Path, database_url: str):
+    def __init__(self, home: Path, database_url: str, port: int = 0):
         assert BINARY.exists(), f"no interlock binary at {BINARY}: run 'make build' or set INTERLOCK_BIN"
         home.mkdir(parents=True, exist_ok=True)
         self.home = home
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
+        self.port = port or free_port()
         self.api = f"http://127.0.0.1:{self.port}/api"
         self.log = home / "server.log"
-        with self.log.open("wb") as log:
+        with self.log.open("ab") as log:  # a restart goes on with it
             self.process = subprocess.Popen(
                 [BINARY, "serve", "--host", "127.0.0.1", "--port", str(self.port), "--database-url", database_url],
                 env=clean_environment(INTERLOCK_HOME=home),
@@ -69,10 +74,45 @@ class Interlock:
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(30) == 0, self.log.read_text()
 
+    def kill(self):
+        """Ends the server as a power cut would."""
+        self.http.close()
+        self.process.kill()
+        self.process.wait()
+
     def start_program(self, *args) -> subprocess.Popen:
         """Starts Python with the real client."""
-        env = clean_environment(PREFECT_API_URL=self.api, PREFECT_HOME=self.home / "client", PREFECT_SERVER_ANALYTICS_ENABLED="false")
+        env = clean_environment(
+            PREFECT_API_URL=self.api,
+            PREFECT_HOME=self.home / "client",
+            PREFECT_SERVER_ANALYTICS_ENABLED="false",
+            PREFECT_RUNNER_POLL_FREQUENCY=1,
+            PREFECT_RUNNER_HEARTBEAT_FREQUENCY=30,
+        )
         return subprocess.Popen([sys.executable, *map(str, args)], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def start_scenario(self, name: str, *args) -> subprocess.Popen:
+        return self.start_program(SCENARIOS, name, *args)
+
+    def prefect(self, *args) -> str:
+        """Runs the prefect command, as another client would."""
+        program = self.start_program("-m", "prefect", *args)
+        output, _ = program.communicate(timeout=120)
+        assert program.returncode == 0, f"{args}: {output}"
+        return output
+
+    def in_state(self, flow: str, name: str) -> dict:
+        """The flow's newest run, once it is in the state of that name."""
+        return until(f"{flow} to be {name}", lambda: (r := self.newest_run(flow)) and r["state_name"] == name and r)
+
+    def events(self, resource: str, last: str) -> list[dict]:
+        """The resource's events, oldest first, once there is one of the name last."""
+
+        def arrived():
+            page = self.post("/events/filter", {"filter": {"resource": {"id": [resource]}, "order": "ASC"}, "limit": 50})
+            return page["events"] if any(e["event"] == last for e in page["events"]) else None
+
+        return until(f"an event {last} of {resource}", arrived)
 
     def run_flow(self, name: str) -> tuple[dict, str]:
         """Runs a flow of flows.py to its end: its flow run, and what it printed."""
@@ -110,6 +150,11 @@ class Interlock:
         rows = self.get("/flow_run_states/", flow_run_id=run_id)
         return sorted(rows, key=lambda s: s["timestamp"])
 
+    def task_states(self, run_id: str) -> list[str]:
+        """The names of the task run's states, oldest first."""
+        rows = self.get("/task_run_states/", task_run_id=run_id)
+        return [s["name"] for s in sorted(rows, key=lambda s: s["timestamp"])]
+
     def logs(self, run_id: str, text: str) -> list[dict]:
         """The run's logs, once one of them holds text."""
 
@@ -146,3 +191,9 @@ def server(request, tmp_path_factory):
     running = Interlock(home, url)
     yield running
     running.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request, tmp_path):
+    """The URL of a database for a test that starts its own servers."""
+    return f"sqlite+aiosqlite:///{tmp_path}/own.db" if request.param == "sqlite" else request.getfixturevalue("postgres")[1]

@@ -1,0 +1,170 @@
+package storetest_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/interlock-run/interlock/host/orchestrate"
+	"github.com/interlock-run/interlock/host/prefect"
+	"github.com/interlock-run/interlock/store"
+	"github.com/interlock-run/interlock/store/storetest"
+)
+
+const patience = time.Hour
+
+// enqueue makes the n-th task run, SCHEDULED for that time, on its queue.
+func enqueue(t *testing.T, db *store.DB, n int, key, queue string, scheduled prefect.Time) uuid.UUID {
+	t.Helper()
+	s := newState(prefect.Scheduled, at(n))
+	s.Details.ScheduledTime = &scheduled
+	run := prefect.TaskRun{ID: id(n), Name: fmt.Sprint("run ", n), TaskKey: key, DynamicKey: fmt.Sprint(n)}
+	enter(&run.RunTimes, s)
+	check(t, db.Commit(ctx, &orchestrate.Commit{TaskRun: &run, Create: true, State: s, Effects: []orchestrate.Effect{queueing(queue)}}))
+	return run.ID
+}
+
+func queueing(queue string) orchestrate.Effect {
+	return orchestrate.Effect{Type: orchestrate.EnqueueTaskRun, Payload: json.RawMessage(`{"type":"enqueue_task_run","queue":"` + queue + `"}`)}
+}
+
+// enterState commits the task run's next state, with effects.
+func enterState(t *testing.T, db *store.DB, run uuid.UUID, kind prefect.StateType, effects ...orchestrate.Effect) {
+	t.Helper()
+	r := must(db.ReadTaskRun(ctx, run))(t)
+	s := newState(kind, r.State.Timestamp.Add(time.Second))
+	next := *r
+	enter(&next.RunTimes, s)
+	check(t, db.Commit(ctx, &orchestrate.Commit{TaskRun: &next, State: s, ExpectStateID: r.StateID, ExpectUpdated: r.Updated, Effects: effects}))
+}
+
+// wantClaims claims until there is no more and compares.
+func wantClaims(t *testing.T, db *store.DB, keys []string, want ...int) (claims []*prefect.TaskClaim) {
+	t.Helper()
+	for _, n := range want {
+		c := must(db.ClaimTaskRun(ctx, keys, patience))(t)
+		if c == nil {
+			t.Fatalf("no run, want %d", n)
+		}
+		if c.Run.ID != id(n) || c.Run.State == nil || c.Run.State.Type != prefect.Scheduled {
+			t.Fatalf("claimed %s in %v, want run %d", c.Run.Name, c.Run.State, n)
+		}
+		claims = append(claims, c)
+	}
+	if c := must(db.ClaimTaskRun(ctx, keys, patience))(t); c != nil {
+		t.Fatalf("claimed %s, want none", c.Run.Name)
+	}
+	return claims
+}
+
+func TestTaskQueueOrder(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		past, future := at(0), prefect.NewTime(time.Now().Add(time.Hour))
+		enqueue(t, db, 1, "b", "scheduled", past)
+		enqueue(t, db, 2, "a", "scheduled", past)
+		enqueue(t, db, 3, "a", "retry", past)
+		enqueue(t, db, 4, "a", "retry", future)
+		enqueue(t, db, 5, "c", "scheduled", past)
+		wantClaims(t, db, []string{"d"})
+		claims := wantClaims(t, db, []string{"a", "b", "a"}, 3, 1, 2)
+		check(t, db.FinishTaskClaim(ctx, claims[0]))
+		check(t, db.ReturnTaskClaim(ctx, claims[2]))
+		enqueue(t, db, 6, "a", "scheduled", past)
+		again := wantClaims(t, db, []string{"a", "b"}, 2, 6) // one that came back goes first
+		check(t, db.FinishTaskClaim(ctx, claims[2]))         // the claim of before is nobody's
+		check(t, db.ReturnTaskClaim(ctx, claims[2]))
+		check(t, db.ReturnTaskClaim(ctx, again[0]))
+		wantClaims(t, db, []string{"a"}, 2)
+		wantClaims(t, db, []string{"c"}, 5)
+	})
+}
+
+func TestTaskQueueForgetsWhatIsNotScheduled(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		cancelled, deleted := enqueue(t, db, 1, "a", "scheduled", at(0)), enqueue(t, db, 2, "a", "scheduled", at(0))
+		begun := enqueue(t, db, 3, "a", "scheduled", at(0))
+		enqueue(t, db, 4, "a", "scheduled", at(0))
+		enterState(t, db, cancelled, prefect.Cancelled)
+		check(t, db.DeleteTaskRun(ctx, deleted))
+		enterState(t, db, begun, prefect.Pending, queueing("scheduled")) // not SCHEDULED: not queued either
+		wantClaims(t, db, []string{"a"}, 4)
+		enterState(t, db, begun, prefect.Scheduled)
+		wantClaims(t, db, []string{"a"})
+	})
+}
+
+func TestTaskRunIsQueuedOnce(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		run := enqueue(t, db, 1, "a", "scheduled", at(0))
+		enterState(t, db, run, prefect.Scheduled, queueing("retry"))
+		claim := wantClaims(t, db, []string{"a"}, 1)[0]
+		enterState(t, db, run, prefect.Scheduled, queueing("retry"))
+		wantClaims(t, db, []string{"a"}) // it is on its way already
+		check(t, db.FinishTaskClaim(ctx, claim))
+		wantClaims(t, db, []string{"a"})
+		enterState(t, db, run, prefect.Scheduled, queueing("scheduled"))
+		wantClaims(t, db, []string{"a"}, 1)
+	})
+}
+
+func TestClaimsRunOut(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		enqueue(t, db, 1, "a", "scheduled", at(0))
+		first := must(db.ClaimTaskRun(ctx, []string{"a"}, -time.Second))(t) // run out already
+		second := must(db.ClaimTaskRun(ctx, []string{"a"}, patience))(t)
+		if first == nil || second == nil || first.ID == second.ID || second.Run.ID != first.Run.ID {
+			t.Fatalf("claims %+v, %+v", first, second)
+		}
+		check(t, db.ReturnTaskClaim(ctx, first))
+		wantClaims(t, db, []string{"a"})
+		check(t, db.FinishTaskClaim(ctx, second))
+		wantClaims(t, db, []string{"a"})
+	})
+}
+
+// TestEachRunGoesToOneWorker has many claim at once, on Postgres by two servers.
+func TestEachRunGoesToOneWorker(t *testing.T) {
+	eachURLAt(t, func(t *testing.T, db *store.DB, url string, _ func(string)) {
+		const runs, workers = 60, 6
+		for n := range runs {
+			enqueue(t, db, n, "a", "scheduled", at(0))
+		}
+		servers := []*store.DB{db, db}
+		if strings.HasPrefix(url, "postgres") {
+			servers[1] = storetest.Open(t, url)
+		}
+		var mu sync.Mutex
+		got := make(map[uuid.UUID]int)
+		var wg sync.WaitGroup
+		for w := range workers {
+			wg.Go(func() {
+				for {
+					c, err := servers[w%2].ClaimTaskRun(ctx, []string{"a"}, patience)
+					if err != nil {
+						t.Error(err)
+					}
+					if c == nil {
+						return
+					}
+					if err := servers[w%2].FinishTaskClaim(ctx, c); err != nil {
+						t.Error(err)
+					}
+					mu.Lock()
+					got[c.Run.ID]++
+					mu.Unlock()
+				}
+			})
+		}
+		wg.Wait()
+		for n := range runs {
+			if got[id(n)] != 1 {
+				t.Errorf("run %d was claimed %d times", n, got[id(n)])
+			}
+		}
+	})
+}

@@ -1,0 +1,140 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/interlock-run/interlock/host/orchestrate"
+	"github.com/interlock-run/interlock/host/prefect"
+)
+
+// The ranks of queued runs: those whose retry has come, or whose worker went away
+// before it had them, go first.
+const (
+	rankRetry = iota
+	rankScheduled
+)
+
+// enqueueTaskRun queues the run for the task workers, from the scheduled time of
+// the written state on. A run is queued once: one that is there already keeps its
+// place, and the worker that it may be on its way to.
+func enqueueTaskRun(ctx context.Context, tx *tx, c *orchestrate.Commit, e *orchestrate.Effect) (bool, error) {
+	var p struct {
+		Queue string `json:"queue"`
+	}
+	if err := json.Unmarshal(e.Payload, &p); err != nil {
+		return false, err
+	}
+	if c.TaskRun == nil || c.State == nil || c.State.Type != prefect.Scheduled {
+		return true, nil // nothing that a worker could run
+	}
+	rank := rankScheduled
+	if p.Queue == "retry" {
+		rank = rankRetry
+	}
+	due := tx.now()
+	if t := c.State.Details.ScheduledTime; t != nil && t.After(due.Time) {
+		due = *t
+	}
+	_, err := tx.ExecContext(ctx, insertInto("interlock_task_queue", "run_id, task_key, rank, due")+`
+		ON CONFLICT (run_id) DO UPDATE SET rank = excluded.rank,
+			due = CASE WHEN interlock_task_queue.claim IS NULL THEN excluded.due ELSE interlock_task_queue.due END`,
+		tx.d.args(c.TaskRun.ID, c.TaskRun.TaskKey, rank, due)...)
+	return true, err
+}
+
+// queued is a run that waits for a worker.
+type queued struct {
+	seq int64
+	run uuid.UUID
+	due prefect.Time
+}
+
+// ClaimTaskRun takes the next due run of the task keys for one worker and returns
+// it, nil if there is none. Until the claim is settled by FinishTaskClaim or
+// ReturnTaskClaim, or patience is over, nobody else gets the run. Runs that are
+// no longer SCHEDULED are taken off the queue on the way: a run that was
+// cancelled, or that a worker began whose receipt was lost, is not delivered.
+func (db *DB) ClaimTaskRun(ctx context.Context, keys []string, patience time.Duration) (claim *prefect.TaskClaim, err error) {
+	for claim == nil {
+		next, err := db.nextQueued(ctx, keys)
+		if errors.Is(err, errNoRow) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		err = db.write(ctx, func(tx *tx) error {
+			claim, err = claimQueued(ctx, tx, next, patience)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return claim, nil
+}
+
+// nextQueued finds the run that is to go next. Errors: errNoRow.
+func (db *DB) nextQueued(ctx context.Context, keys []string) (next queued, err error) {
+	list, arg := "json_each(?) k", any(string(stringList(keys)))
+	if db.d.postgres {
+		list, arg = "unnest(CAST(? AS text[])) AS k(value)", keys
+	}
+	scan := func(row scanner) (q queued, err error) {
+		err = row.Scan(&q.seq, into(&q.run), into(&q.due))
+		return q, err
+	}
+	err = db.read(ctx, func(q querier) error {
+		next, err = one(scan, q.QueryRowContext(ctx, `SELECT q.seq, q.run_id, q.due FROM `+list+`
+			JOIN interlock_task_queue q ON q.seq = (SELECT seq FROM interlock_task_queue
+				WHERE task_key = k.value AND due <= ? ORDER BY rank, seq LIMIT 1)
+			ORDER BY q.rank, q.seq LIMIT 1`, arg, db.d.arg(db.now())))
+		return err
+	})
+	return next, err
+}
+
+// claimQueued claims a run, nil if another was faster or there is nothing to
+// run any more.
+func claimQueued(ctx context.Context, tx *tx, next queued, patience time.Duration) (*prefect.TaskClaim, error) {
+	claim := &prefect.TaskClaim{ID: prefect.NewID()}
+	n, err := affected(tx.ExecContext(ctx, "UPDATE interlock_task_queue SET claim = ?, due = ? WHERE seq = ? AND due = ?",
+		tx.d.args(claim.ID, tx.now().Add(patience), next.seq, next.due)...))
+	if err != nil || n == 0 {
+		return nil, err
+	}
+	claim.Run, err = readTaskRun(ctx, tx, tx.d, next.run, "")
+	gone := errors.Is(err, errNoRow)
+	if err != nil && !gone {
+		return nil, err
+	}
+	if gone || claim.Run.State == nil || claim.Run.State.Type != prefect.Scheduled {
+		_, err = tx.ExecContext(ctx, "DELETE FROM interlock_task_queue WHERE seq = ?", next.seq)
+		return nil, err
+	}
+	return claim, nil
+}
+
+// FinishTaskClaim takes the run off the queue: its worker has it. A claim that
+// has expired and went to another worker is left alone.
+func (db *DB) FinishTaskClaim(ctx context.Context, c *prefect.TaskClaim) error {
+	return db.write(ctx, func(tx *tx) error {
+		_, err := tx.ExecContext(ctx, "DELETE FROM interlock_task_queue WHERE run_id = ? AND claim = ?", tx.d.args(c.Run.ID, c.ID)...)
+		return err
+	})
+}
+
+// ReturnTaskClaim puts the run back, to go before those that are scheduled: its
+// worker did not get it. An expired claim is left alone, as by FinishTaskClaim.
+func (db *DB) ReturnTaskClaim(ctx context.Context, c *prefect.TaskClaim) error {
+	return db.write(ctx, func(tx *tx) error {
+		_, err := tx.ExecContext(ctx, "UPDATE interlock_task_queue SET claim = NULL, due = ?, rank = ? WHERE run_id = ? AND claim = ?",
+			tx.d.args(tx.now(), rankRetry, c.Run.ID, c.ID)...)
+		return err
+	})
+}

@@ -1,0 +1,151 @@
+"""What happens to real flows beside running to their end: input, cancellation,
+caching, limits, retries of subflows, death. Each is judged by the server's rows."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from conftest import until
+
+
+def outputs(programs):
+    """Waits for several programs at once."""
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(lambda p: p.communicate(timeout=120)[0], programs))
+
+
+def announced(server, run, last):
+    """The state changes among the run's events, and the ids of their states."""
+    events = server.events(f"prefect.flow-run.{run['id']}", f"prefect.flow-run.{last}")
+    changes = [e for e in events if not e["event"].endswith(".heartbeat")]
+    assert [e["id"] for e in changes] == [s["id"] for s in server.states(run["id"])]
+    return [e["event"].removeprefix("prefect.flow-run.") for e in changes]
+
+
+def test_a_pause_takes_input_that_fits_its_schema(server):
+    program = server.start_scenario("asks")
+    run = server.in_state("asks", "Paused")
+    keyset = run["state"]["state_details"]["run_input_keyset"]
+    schema = server.get(f"/flow_runs/{run['id']}/input/{keyset['schema']}")
+    assert schema["properties"]["portions"]["minimum"] == 1
+    resume = f"/flow_runs/{run['id']}/resume"
+    for refused in ({}, {"run_input": {"dish": "soup", "portions": 0}}, {"run_input": {"portions": 2}}):
+        reply = server.http.post(resume, json=refused)
+        assert reply.status_code == 200 and reply.json()["status"] == "REJECT", reply.text
+    assert server.newest_run("asks")["state_type"] == "PAUSED"
+    reply = server.http.post(resume, json={"run_input": {"dish": "soup", "portions": 2}})
+    assert reply.status_code == 201 and reply.json()["status"] == "ACCEPT", reply.text
+    ended, output = server.finish(program, "asks")
+    assert "returned 2 x soup" in output
+    assert (ended["state_type"], ended["run_count"]) == ("COMPLETED", 1)
+    assert server.get(f"/flow_runs/{run['id']}/input/{keyset['response']}") == {"dish": "soup", "portions": 2}
+    assert announced(server, run, "Completed") == ["Pending", "Running", "Paused", "Running", "Completed"]
+
+
+def test_a_flow_that_is_cancelled_where_nothing_can_stop_it_stays_cancelling(server, tmp_path):
+    """Without a runner a process goes on to its end, and then says it was
+    stopped: the server answers that it is to be cancelled, not completed."""
+    file = tmp_path / "steps"
+    program = server.start_scenario("told-to-stop", file)
+    until("the first task", lambda: file.exists() and "ready" in file.read_text())
+    run = server.in_state("told-to-stop", "Running")
+    server.prefect("flow-run", "cancel", run["id"])
+    assert server.newest_run("told-to-stop")["state_type"] == "CANCELLING"
+    file.with_suffix(".go").touch()
+    ended, output = server.finish(program, "told-to-stop")
+    assert "Finished in state Cancelling" in output
+    assert file.read_text() == "quick 1\nready\nquick 2\n"
+    assert announced(server, run, "Cancelling") == ["Pending", "Running", "Cancelling"]
+    assert {r["state_type"] for r in server.task_runs(run["id"], 2)} == {"COMPLETED"}
+    done = server.post(f"/flow_runs/{run['id']}/set_state", {"state": {"type": "CANCELLED"}})
+    assert (done["status"], done["state"]["type"]) == ("ACCEPT", "CANCELLED")
+
+
+def test_a_second_run_is_answered_from_the_cache(server, tmp_path):
+    file = tmp_path / "steps"
+    names, results = [], []
+    for _ in range(2):
+        run, output = server.finish(server.start_scenario("caching", file), "caching")
+        assert "returned 51" in output
+        rows = sorted(server.task_runs(run["id"], 3), key=lambda r: r["name"])
+        names.append([r["state_name"] for r in rows])
+        results.append([r["state"]["data"]["storage_key"].rpartition("/")[2] for r in rows])
+        assert {(r["state_type"], r["run_count"]) for r in rows} == {("COMPLETED", 1)}
+        assert {tuple(server.task_states(r["id"])) for r in rows} == {("Pending", "Running", names[-1][0])}
+    assert names == [["Completed"] * 3, ["Cached"] * 3]
+    assert sorted(results[0]) == sorted(results[1]) and "key-of-7" in results[0]
+    assert sorted(file.read_text().split("\n")) == ["", "costly 7", "costly 8", "keyed 7"]
+
+
+def test_concurrency_lets_one_in_at_a_time(server, tmp_path):
+    server.post("/v2/concurrency_limits/", {"name": "turns", "limit": 1})
+    file = tmp_path / "steps"
+    both = outputs([server.start_scenario("takes-turns", name, file) for name in ("one", "two")])
+    steps = file.read_text().splitlines()
+    assert len(steps) == 8, both
+    for enters, leaves in zip(steps[::2], steps[1::2]):
+        assert (enters.split()[1], leaves.split()[1]) == ("enters", "leaves") and enters.split()[0] == leaves.split()[0], steps
+    limit = server.get("/v2/concurrency_limits/turns")
+    assert limit["active_slots"] == 0
+    events = server.events(f"prefect.concurrency-limit.{limit['id']}", "prefect.concurrency-limit.released")
+    kinds = [e["event"].rpartition(".")[2] for e in events]
+    assert sorted(kinds) == ["acquired"] * 4 + ["released"] * 4
+    runs = server.post("/flow_runs/filter", {"flows": {"name": {"any_": ["takes-turns"]}}})
+    assert [r["state_type"] for r in runs] == ["COMPLETED"] * 2
+
+
+def test_a_rate_limit_is_shared_by_processes(server, tmp_path):
+    # One slot comes back in a hundred seconds: of six requests two pass.
+    server.post("/v2/concurrency_limits/", {"name": "ration", "limit": 2, "slot_decay_per_second": 0.01})
+    file = tmp_path / "steps"
+    both = outputs([server.start_scenario("is-rationed", name, file) for name in ("one", "two")])
+    assert sorted(file.read_text().splitlines()) == ["permitted"] * 2 + ["refused"] * 4, both
+    assert server.get("/v2/concurrency_limits/ration")["active_slots"] == 2
+
+
+def subflows(server, flow):
+    rows = server.post("/flow_runs/filter", {"flows": {"name": {"any_": [flow]}}, "sort": "START_TIME_ASC"})
+    return rows, [[s["name"] for s in server.states(r["id"])] for r in rows]
+
+
+def test_a_parent_that_retries_runs_its_failed_subflow_again(server, tmp_path):
+    file = tmp_path / "steps"
+    run, output = server.finish(server.start_scenario("parent-retries", file), "parent-retries")
+    assert "returned parent done" in output
+    assert (run["state_type"], run["run_count"]) == ("COMPLETED", 2)
+    assert announced(server, run, "Completed") == ["Pending", "Running", "AwaitingRetry", "Running", "Completed"]
+    rows, states = subflows(server, "fails-once")
+    assert states == [["Pending", "Running", "Failed"], ["Pending", "Running", "Completed"]]
+    # Both subflow runs stand as the one task run of their place in the parent.
+    (dummy,) = {r["parent_task_run_id"] for r in rows}
+    assert server.task_states(dummy) == ["Pending", "Pending", "Running", "Failed", "Pending", "Running", "Completed"]
+    shown = server.get(f"/task_runs/{dummy}")
+    assert (shown["state_type"], shown["flow_run_id"]) == ("COMPLETED", run["id"])
+    assert shown["state"]["state_details"]["child_flow_run_id"] == rows[-1]["id"]
+    assert file.read_text() == "quick 1\nattempt\n" * 2
+
+
+def test_a_subflow_retries_by_itself(server, tmp_path):
+    file = tmp_path / "steps"
+    run, output = server.finish(server.start_scenario("child-retries", file), "child-retries")
+    assert "returned child done" in output
+    assert (run["state_type"], run["run_count"]) == ("COMPLETED", 1)
+    (child,), (states,) = subflows(server, "retried-child")
+    assert (child["state_type"], child["run_count"]) == ("COMPLETED", 2)
+    assert states == ["Pending", "Running", "AwaitingRetry", "Running", "Completed"]
+    assert server.task_states(child["parent_task_run_id"]) == ["Pending", *states]
+
+
+def test_a_client_that_is_killed_leaves_its_runs_as_they_were(server, tmp_path):
+    """As with the reference: who is to tell that a process without a runner died?
+    What is left can be ended by others."""
+    file = tmp_path / "steps"
+    program = server.start_scenario("endless", file)
+    until("the task", lambda: file.exists())
+    run = server.in_state("endless", "Running")
+    (task_run,) = until("the task run", lambda: server.post("/task_runs/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}}))
+    program.kill()
+    program.communicate()
+    assert server.get(f"/flow_runs/{run['id']}")["state_id"] == run["state_id"]
+    assert server.get(f"/task_runs/{task_run['id']}")["state_type"] == "RUNNING"
+    crashed = server.post(f"/flow_runs/{run['id']}/set_state", {"state": {"type": "CRASHED"}})
+    assert (crashed["status"], crashed["state"]["type"]) == ("ACCEPT", "CRASHED")
+    assert announced(server, run, "Crashed") == ["Pending", "Running", "Crashed"]
