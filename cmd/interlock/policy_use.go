@@ -11,6 +11,7 @@ import (
 
 	"github.com/interlock-run/interlock/host/prefect"
 	"github.com/interlock-run/interlock/sdk/abi"
+	"github.com/interlock-run/interlock/sdk/contract"
 )
 
 // useTries bounds how often use starts again when somebody else changed the
@@ -138,13 +139,34 @@ func manifestName(raw json.RawMessage) string {
 	return m.Name + " " + m.Version
 }
 
+// printManifest tells of a module what an operator wants to know before
+// installing it: when its rules are asked, what they get to see, what they may do.
 func printManifest(w io.Writer, raw json.RawMessage) {
-	var m abi.Manifest
-	if json.Unmarshal(raw, &m) != nil {
+	m, err := contract.ParseManifest(raw)
+	if err != nil {
 		return
 	}
 	fmt.Fprintf(w, "%s %s: %s\n", m.Name, m.Version, m.Description)
 	for _, r := range m.Rules {
-		fmt.Fprintf(w, "  %s  %s %s, %s phase\n", r.Name, r.RunType, r.Kind, r.Phase)
+		fmt.Fprintf(w, "  %s  %s %s, %s phase, %s to %s\n", r.Name, r.RunType, r.Kind, r.Phase, typesText(r.From), typesText(r.To))
+		for _, list := range []struct {
+			name  string
+			names []string
+		}{{"asked only with", r.Needs}, {"sees", r.Facts}, {"may", r.Effects}} {
+			if len(list.names) > 0 {
+				fmt.Fprintf(w, "    %s: %s\n", list.name, strings.Join(list.names, ", "))
+			}
+		}
 	}
+}
+
+func typesText(list []*string) string {
+	names := make([]string, len(list))
+	for i, t := range list {
+		names[i] = "(none)"
+		if t != nil {
+			names[i] = *t
+		}
+	}
+	return strings.Join(names, "|")
 }
