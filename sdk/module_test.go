@@ -91,7 +91,7 @@ func TestDecisionsAreWrittenAsTheContractHasThem(t *testing.T) {
 	d.Run = RunPatch{Resuming: new(true), RetryType: RetryInProcess, ClearPauseKeys: true, AddPauseKey: "a"}
 	d.Effects = []Effect{
 		AcquireSlots([]string{lease}, 2, 300, abi.DetailDeploymentConcurrencyLeaseID), AcquireSlots([]string{lease}, 1, 0, ""),
-		ReleaseSlots(), ReleaseSlots(lease), RenewLease(lease, 1.5).Always(), DetachLease(lease), EmitEvent("acme.retry", `{"n":1}`),
+		ReleaseSlots(), ReleaseSlots(lease), ReleaseLease(lease), RenewLease(lease, 1.5).Always(), DetachLease(lease), EmitEvent("acme.retry", `{"n":1}`),
 	}
 	verdict, module := asked(t, contextOf("R"), rule("R", func(*Context) Decision { return d }))
 	want := `{"decisions":[{"rule":"R","decision":"REJECT","reason":"because","state":{"type":"SCHEDULED","name":"\"Awaiting\"","message_from":"proposed","data_from":"initial",` +
@@ -99,7 +99,7 @@ func TestDecisionsAreWrittenAsTheContractHasThem(t *testing.T) {
 		`"flags":{"set_resuming_false":true,"clear_pause_keys":true},` +
 		`"run":{"empirical_policy":{"resuming":true,"retry_type":"in_process","pause_keys":{"clear":true,"add":["a"]}}},` +
 		`"effects":[{"type":"acquire_slots","limit_ids":["` + lease + `"],"slots":2,"lease":{"ttl_seconds":300},"bind":"deployment_concurrency_lease_id"},` +
-		`{"type":"acquire_slots","limit_ids":["` + lease + `"],"slots":1,"lease":{"ttl_seconds":null}},{"type":"release_slots","limit_ids":null},{"type":"release_slots","limit_ids":["` + lease + `"]},` +
+		`{"type":"acquire_slots","limit_ids":["` + lease + `"],"slots":1,"lease":{"ttl_seconds":null}},{"type":"release_slots","limit_ids":null},{"type":"release_slots","limit_ids":["` + lease + `"]},{"type":"release_slots","lease_id":"` + lease + `"},` +
 		`{"type":"renew_lease","lease_id":"` + lease + `","ttl_seconds":1.5,"on":"always"},{"type":"detach_lease","lease_id":"` + lease + `"},{"type":"emit_event","event":"acme.retry","payload":{"n":1}}]}]}`
 	if verdict != want {
 		t.Errorf("%s\nwant\n%s", verdict, want)

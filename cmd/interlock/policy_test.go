@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"github.com/interlock-run/interlock/host/prefect"
 )
 
@@ -190,6 +192,29 @@ func TestAFailureIsOneLineAndExitCodeOne(t *testing.T) {
 		if code != 1 || strings.Count(errOut, "\n") != 1 || strings.Contains(errOut, "secret") {
 			t.Errorf("%v: exit code %d, stderr %q", args, code, errOut)
 		}
+	}
+}
+
+func TestExplainShowsRulesFactsAndEffects(t *testing.T) {
+	lease := uuid.MustParse("00000000-0000-4000-8000-00000000000a")
+	pending := prefect.Scheduled
+	d := prefect.Decision{Policy: "CoreFlowPolicy", PolicyVersion: 3, InitialType: &pending, ProposedType: prefect.Pending, Status: prefect.Accept,
+		Rules:     []prefect.RuleDecision{{Name: "SecureFlowConcurrencySlots", Rule: "SecureFlowConcurrencySlots", Builtin: true, Decision: "ACCEPT", Fuel: 7}},
+		FactsRead: []string{"deployment", "run_slots"},
+		Effects:   []prefect.AppliedEffect{{Effect: json.RawMessage(`{"type":"acquire_slots"}`), LeaseID: &lease}, {Effect: json.RawMessage(`{"type":"release_slots"}`)}}}
+	code, out, errOut := interlockWith(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		json.NewEncoder(w).Encode([]prefect.Decision{d})
+	}), "policy", "explain", lease.String())
+	for _, want := range []string{
+		"SCHEDULED -> PENDING  ACCEPT  (CoreFlowPolicy v3)\n", "SecureFlowConcurrencySlots               ACCEPT", "fuel 7\n",
+		"    facts read: deployment, run_slots\n", `    applied: {"type":"acquire_slots"} as lease ` + lease.String() + "\n", `    applied: {"type":"release_slots"}` + "\n",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	if code != 0 || errOut != "" {
+		t.Errorf("exit code %d, stderr %q", code, errOut)
 	}
 }
 

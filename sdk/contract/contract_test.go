@@ -84,6 +84,8 @@ func TestParseManifestRefuses(t *testing.T) {
 		with(`"to"`, `"facts":["recent_outcomes:0"],"to"`):          "no fact",
 		with(`"to"`, `"facts":["recent_outcomes:9999999"],"to"`):    "no fact",
 		with(`"to"`, `"facts":["attempts:60"],"to"`):                "no fact",
+		with(`"to"`, `"needs":["money"],"to"`):                      `no need "money"`,
+		with(`"to"`, `"needs":"lease","to"`):                        "not a list",
 		with(`"to"`, `"config_schema":true,"to"`):                   "config_schema: not an object",
 		with(`"R"`, `"`+strings.Repeat("x", abi.MaxName+1)+`"`):     "characters long",
 		whole(`"description":"` + strings.Repeat("x", MaxManifest)): "larger than",
@@ -102,7 +104,7 @@ func TestParseVerdict(t *testing.T) {
 		"run":{"empirical_policy":{"resuming":false,"retry_type":null,"pause_keys":{"clear":true,"add":["a"]}}},
 		"effects":[{"type":"renew_lease","lease_id":"` + lease + `","ttl_seconds":300,"on":"always"},
 			{"type":"acquire_slots","limit_ids":["` + lease + `"],"slots":1,"lease":{"ttl_seconds":null},"bind":"deployment_concurrency_lease_id"},
-			{"type":"release_slots","limit_ids":null},{"type":"detach_lease","lease_id":"` + lease + `"},
+			{"type":"release_slots","limit_ids":null,"lease_id":null},{"type":"release_slots","lease_id":"` + lease + `"},{"type":"detach_lease","lease_id":"` + lease + `"},
 			{"type":"emit_event","event":"acme.retry","payload":{"a":1}},
 			{"type":"set_run_state","run_type":"task_run","run_id":"` + lease + `","copy_written":true,"state_details":{"deferred":false}}]},
 		{"rule":"Late","decision":"ACCEPT"}]}`
@@ -120,7 +122,7 @@ func TestParseVerdict(t *testing.T) {
 	if p := d.Run.EmpiricalPolicy; *p.Resuming || string(p.RetryType) != "null" || !p.PauseKeys.Clear || p.PauseKeys.Add[0] != "a" {
 		t.Errorf("policy: %+v", p)
 	}
-	if len(d.Effects) != 6 || d.Effects[0].On != abi.OnAlways || d.Effects[1].On != abi.OnStands || string(d.Effects[4].Payload) != `{"a":1}` {
+	if len(d.Effects) != 7 || d.Effects[0].On != abi.OnAlways || d.Effects[1].On != abi.OnStands || string(d.Effects[5].Payload) != `{"a":1}` {
 		t.Errorf("effects: %+v", d.Effects)
 	}
 	if v.Decisions[1].Decision != abi.Skipped {
@@ -239,6 +241,7 @@ func TestParseVerdictRefuses(t *testing.T) {
 		{effect(`{"type":"release_slots","on":"always"}`), plain, "only renew_lease"},
 		{effect(`{"type":"release_slots","slots":1}`), plain, "unknown field"},
 		{effect(`{"type":"release_slots","limit_ids":["x"]}`), plain, "UUID"},
+		{effect(`{"type":"release_slots","lease_id":"x"}`), plain, "UUID"},
 		{effect(`{"type":"acquire_slots","slots":1}`), plain, "lacks limit_ids"},
 		{effect(`{"type":"acquire_slots","limit_ids":["` + lease + `"]}`), plain, "lacks slots"},
 		{effect(`{"type":"acquire_slots","limit_ids":["` + lease + `"],"slots":1,"bind":"traceparent"}`), plain, "none of deployment"},
