@@ -1,9 +1,11 @@
 package storetest_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,9 +19,10 @@ import (
 // slotted is a database with a deployment whose limit is id(71), a limit id(72)
 // on the tag a and an inactive one id(73) on the tag b.
 type slotted struct {
-	db     *store.DB
-	exec   func(string)
-	flowID uuid.UUID
+	db       *store.DB
+	postgres bool
+	exec     func(string)
+	flowID   uuid.UUID
 }
 
 var (
@@ -28,8 +31,8 @@ var (
 )
 
 func eachSlotted(t *testing.T, fn func(t *testing.T, s *slotted)) {
-	eachURL(t, func(t *testing.T, db *store.DB, exec func(string)) {
-		s := &slotted{db: db, exec: exec, flowID: newFlow(t, db, prefect.Flow{}).ID}
+	eachURLAt(t, func(t *testing.T, db *store.DB, url string, exec func(string)) {
+		s := &slotted{db: db, postgres: strings.HasPrefix(url, "postgres"), exec: exec, flowID: newFlow(t, db, prefect.Flow{}).ID}
 		now := prefect.NewTime(time.Now())
 		for n, name := range limits {
 			check(t, db.CreateConcurrencyLimit(ctx, &prefect.ConcurrencyLimit{ID: id(n), Created: now, Updated: now, Active: n != 73, Name: name, Limit: 1, AvgSlotOccupancySeconds: 2}))
@@ -276,5 +279,34 @@ func TestFactsAboutSlots(t *testing.T) {
 		wantJSON(t, "tags", must(s.db.Facts(ctx, orchestrate.FactKeys{RunType: prefect.TaskRunType, RunID: task.ID, Tags: task.Tags, Now: keys.Now, Names: []string{"tag_limits"}}))(t),
 			json.RawMessage(fmt.Sprintf(`{"tag_limits":[{"id":"%s","tag":"a","limit":1,"active":true,"used":1,"mine":1,"avg_slot_occupancy_seconds":2},
 				{"id":"%s","tag":"b","limit":1,"active":false,"used":0,"mine":0,"avg_slot_occupancy_seconds":2}]}`, id(72), id(73))))
+	})
+}
+
+// TestTheLastTryCannotLoseItsSlot has somebody else ask for the only slot between
+// the facts of an exclusive transition and its commit. On SQLite nobody can: there
+// is one writer.
+func TestTheLastTryCannotLoseItsSlot(t *testing.T) {
+	eachSlotted(t, func(t *testing.T, s *slotted) {
+		run := s.flowRun(t)
+		keys := orchestrate.FactKeys{RunType: prefect.FlowRunType, RunID: run.ID, DeploymentID: &deployed, Now: prefect.NewTime(time.Now()), Names: []string{"deployment"}}
+		err := s.db.Exclusive(ctx, prefect.FlowRunType, run.ID, func(exclusive orchestrate.Store) error {
+			if _, err := exclusive.Facts(ctx, keys); err != nil {
+				return err
+			}
+			if s.postgres {
+				impatient, stop := context.WithTimeout(ctx, 200*time.Millisecond)
+				defer stop()
+				if _, taken, err := s.db.AcquireSlots(impatient, prefect.SlotRequest{Names: []string{limits[71]}, Slots: 1}); taken || err == nil {
+					t.Error("the slot was taken by somebody else")
+				}
+			}
+			next := *run
+			state := newState(prefect.Pending, prefect.NewTime(time.Now()))
+			enter(&next.RunTimes, state)
+			return exclusive.Commit(ctx, &orchestrate.Commit{FlowRun: &next, State: state, ExpectStateID: run.StateID, ExpectUpdated: run.Updated,
+				Effects: []orchestrate.Effect{acquire(id(81), "300", 71)}})
+		})
+		check(t, err)
+		s.wantUsed(t, "afterwards", 1, 0, 0)
 	})
 }

@@ -37,8 +37,10 @@ func TestLimitsHoldUnderLoad(t *testing.T) {
 			r := newRig(t, servers.Run(t, o))
 			sums := r.load(t)
 			r.end(t)
-			fmt.Printf("slots, %s: %d clients, %d transitions, %d runs, replies %v, most slots at once %d of %d, 0 more than there are, all free at the end\n",
-				kind, clients, transitions, len(r.runs), sums, r.most, r.slots)
+			if !t.Failed() {
+				fmt.Printf("slots, %s: %d clients, %d transitions, %d runs, replies %v, most slots at once %d of %d, 0 more than there are, all free at the end\n",
+					kind, clients, transitions, len(r.runs), sums, r.most, r.slots)
+			}
 			r.twoAtOnce(t)
 		})
 	}
@@ -221,7 +223,7 @@ func (r *rig) look() (taken int, err error) {
 // end ends every run and looks whether all slots are free.
 func (r *rig) end(t *testing.T) {
 	t.Helper()
-	if r.most < r.slots/2 {
+	if r.most < r.slots/4 {
 		t.Errorf("no more than %d of %d slots were ever taken at once", r.most, r.slots)
 	}
 	for _, one := range r.runs {
