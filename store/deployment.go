@@ -254,6 +254,9 @@ func saveOwnLimit(ctx context.Context, tx *tx, d *prefect.Deployment) error {
 // deleteLimitNamed deletes a limit, if there is one of that name, and what is held
 // of it.
 func deleteLimitNamed(ctx context.Context, tx *tx, name string) error {
+	if _, err := lockLimits(ctx, tx, "name", []string{name}); err != nil {
+		return err
+	}
 	if _, err := tx.ExecContext(ctx, "DELETE FROM interlock_slot_holding WHERE limit_id IN (SELECT id FROM concurrency_limit_v2 WHERE name = ?)", name); err != nil {
 		return err
 	}

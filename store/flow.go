@@ -91,13 +91,7 @@ func (db *DB) UpdateFlow(ctx context.Context, id uuid.UUID, fn func(*prefect.Flo
 // given back. Errors: NotFound.
 func (db *DB) DeleteFlow(ctx context.Context, id uuid.UUID) error {
 	err := db.write(ctx, func(tx *tx) error {
-		if err := deleteDecisions(ctx, tx, "SELECT id FROM flow_run WHERE flow_id = ?", id); err != nil {
-			return err
-		}
-		if err := releaseRuns(ctx, tx, "SELECT id FROM flow_run WHERE flow_id = ?", id); err != nil {
-			return err
-		}
-		return deleteOne(ctx, tx, "flow", id)
+		return deleteWithRuns(ctx, tx, "flow", "SELECT id FROM flow_run WHERE flow_id = ?", id)
 	})
 	return named(err, "flow", id)
 }

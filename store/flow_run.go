@@ -144,13 +144,7 @@ func (db *DB) UpdateFlowRun(ctx context.Context, id uuid.UUID, fn func(*prefect.
 // NotFound.
 func (db *DB) DeleteFlowRun(ctx context.Context, id uuid.UUID) error {
 	err := db.write(ctx, func(tx *tx) error {
-		if err := deleteDecisions(ctx, tx, "SELECT id FROM flow_run WHERE id = ?", id); err != nil {
-			return err
-		}
-		if err := releaseRuns(ctx, tx, "SELECT id FROM flow_run WHERE id = ?", id); err != nil {
-			return err
-		}
-		if err := deleteOne(ctx, tx, "flow_run", id); err != nil {
+		if err := deleteWithRuns(ctx, tx, "flow_run", "SELECT id FROM flow_run WHERE id = ?", id); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, "DELETE FROM log WHERE flow_run_id = ?", tx.d.arg(id))

@@ -151,12 +151,29 @@ func (s holdings) of(limits []string) holdings {
 	return s.and("h.limit_id IN ("+placeholders(len(limits))+")", args...)
 }
 
-// releaseRuns gives back what the runs hold that a query selects, which is to run
-// before they are deleted; with flow runs go their task runs.
-func releaseRuns(ctx context.Context, tx *tx, runs string, id uuid.UUID) error {
+// deleteWithRuns deletes a row of table with the runs that a query selects by its
+// id, which go by the schema's cascades: their decision records, and with flow
+// runs their task runs'. What the runs held is given back afterwards, when nobody
+// can have them take more. Errors: errNoRow.
+func deleteWithRuns(ctx context.Context, tx *tx, table, runs string, id uuid.UUID) error {
+	if err := deleteDecisions(ctx, tx, runs, id); err != nil {
+		return err
+	}
 	key := tx.d.arg(id)
-	_, err := holdings{"l.holder_id IN (" + runs + " UNION ALL SELECT id FROM task_run WHERE flow_run_id IN (" + runs + "))", []any{key, key}}.
-		release(ctx, tx, false)
+	held, err := holdings{"l.holder_id IN (" + runs + " UNION ALL SELECT id FROM task_run WHERE flow_run_id IN (" + runs + "))", []any{key, key}}.
+		read(ctx, tx, "")
+	if err != nil {
+		return err
+	}
+	if err := deleteOne(ctx, tx, table, id); err != nil || len(held) == 0 {
+		return err
+	}
+	leases := make([]uuid.UUID, len(held))
+	for i, h := range held {
+		leases[i] = h.lease
+	}
+	which, list := tx.d.anyOf("l.id", leases)
+	_, err = holdings{which, []any{list}}.release(ctx, tx, false)
 	return wrapf(err, "release slots")
 }
 

@@ -91,13 +91,7 @@ func (db *DB) UpdateTaskRun(ctx context.Context, id uuid.UUID, fn func(*prefect.
 // of the run; slots that it holds are given back. Errors: NotFound.
 func (db *DB) DeleteTaskRun(ctx context.Context, id uuid.UUID) error {
 	err := db.write(ctx, func(tx *tx) error {
-		if err := deleteDecisions(ctx, tx, "SELECT id FROM task_run WHERE id = ?", id); err != nil {
-			return err
-		}
-		if err := releaseRuns(ctx, tx, "SELECT id FROM task_run WHERE id = ?", id); err != nil {
-			return err
-		}
-		if err := deleteOne(ctx, tx, "task_run", id); err != nil {
+		if err := deleteWithRuns(ctx, tx, "task_run", "SELECT id FROM task_run WHERE id = ?", id); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, "DELETE FROM log WHERE task_run_id = ?", tx.d.arg(id))
