@@ -70,12 +70,14 @@ func TestDeploymentUpdate(t *testing.T) {
 	if d.Version == nil || d.WorkQueueID == nil || d.ConcurrencyLimitID == nil || d.OwnLimit.Set || d.ConcurrencyOptions == nil || r.stale != prefect.FutureScheduledRuns {
 		t.Errorf("nothing was sent: %+v", d)
 	}
-	r.want(http.StatusNoContent, "PATCH", path, `{"version":null,"work_pool_name":null,"concurrency_limit":null,"concurrency_options":null,"job_variables":null,"parameters":null}`)
+	r.want(http.StatusNoContent, "PATCH", path, `{"version":null,"work_pool_name":null,"concurrency_limit":null,"concurrency_options":null,"job_variables":null}`)
 	if d.Version != nil || d.Description == nil || d.WorkQueueID != nil || !d.OwnLimit.Set || d.OwnLimit.Value != nil || d.ConcurrencyOptions != nil ||
 		string(d.Parameters) != "{}" || string(d.JobVariables) != "{}" {
 		t.Errorf("null was sent: %+v", d)
 	}
 	r.want(http.StatusNotFound, "PATCH", path, `{"work_pool_name":"none"}`)
+	r.want(http.StatusConflict, "PATCH", path, `{"parameters":null}`)
+	r.want(http.StatusConflict, "PATCH", path, `{"enforce_parameter_schema":null}`)
 	r.want(http.StatusOK, "POST", path+"/pause_deployment", ``)
 	if !d.Paused || r.stale != prefect.AutoScheduledRuns {
 		t.Errorf("paused %v, stale %v", d.Paused, r.stale)

@@ -46,7 +46,7 @@ func queueRequests() []request {
 		patch("/work_pools/full/queues/second", `{"priority":1,"description":"e"}`), post("/work_pools/full/queues/filter", ``), patch("/work_pools/full/queues/second", `{"name":"renamed","is_paused":true}`), get("/work_pools/full/queues/renamed"),
 		patch("/work_pools/full/queues/renamed", `{"is_paused":false,"concurrency_limit":null,"last_polled":"2020-01-01T00:00:00Z"}`), get("/work_pools/full/queues/renamed"), patch("/work_pools/full/queues/first", `{"is_paused":false}`),
 		get("/work_queues/{first}"), get("/work_pools/full/queues/none"), patch("/work_pools/full/queues/none", `{}`), remove("/work_pools/full/queues/none"), remove("/work_pools/full/queues/far"), post("/work_pools/full/queues/filter", ``),
-		get("/work_pools/none/queues/default"), post("/work_pools/none/queues", `{"name":"q"}`), post("/work_pools/none/queues/filter", ``),
+		remove("/work_pools/full/queues/default").refused("409"), get("/work_pools/none/queues/default"), post("/work_pools/none/queues", `{"name":"q"}`), post("/work_pools/none/queues/filter", ``),
 	}
 }
 
