@@ -28,7 +28,7 @@ func (db *DB) PutTagLimit(ctx context.Context, tag string, slots int) (l *prefec
 		if err != nil {
 			return err
 		}
-		if limits[0].Limit != slots {
+		if !created {
 			limits[0].Limit = slots
 			if err := updateLimit(ctx, tx, limits[0]); err != nil {
 				return err
@@ -175,21 +175,14 @@ func (db *DB) AcquireTagSlots(ctx context.Context, tags []string, run uuid.UUID,
 			}
 			wanted = append(wanted, l)
 		}
-		if len(wanted) == 0 {
+		if full != "" || len(wanted) == 0 {
 			return nil
 		}
 		for _, l := range wanted {
-			if full == "" {
-				l.ActiveSlots++
-			} else {
-				l.DeniedSlots++
-			}
+			l.ActiveSlots++
 			if err := updateLimit(ctx, tx, l); err != nil {
 				return err
 			}
-		}
-		if full != "" {
-			return nil
 		}
 		return insertLease(ctx, tx, slotOf(run, expires), wanted)
 	})

@@ -42,7 +42,7 @@ func (c *comparison) compare(path string, s *schema, t reflect.Type, rules field
 	if t.Kind() == reflect.Struct && strings.HasPrefix(t.Name(), "Optional[") {
 		t = t.Field(1).Type
 	}
-	custom := slices.Contains([]string{"labels", "runName", "taskInputs", "retryDelay", "rawList", "eventFilter", "scheduleSpec", "maybeSchedule", "pullSteps", "zoneName", "jobTemplate", "maybeTemplate"}, t.Name())
+	custom := slices.Contains([]string{"labels", "runName", "taskInputs", "retryDelay", "rawList", "eventFilter", "scheduleSpec", "maybeSchedule", "pullSteps", "zoneName", "jobTemplate", "maybeTemplate", "poolName"}, t.Name())
 	raw := t == reflect.TypeFor[json.RawMessage]()
 	accepts := t.Kind() == reflect.Pointer || rules.has("null") || (raw && !rules.has("object")) || (rules.closed && t.Kind() == reflect.Slice)
 	if !custom && nullable != accepts && !rules.has("embedded") {

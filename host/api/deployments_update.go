@@ -33,7 +33,7 @@ type deploymentUpdate struct {
 	Entrypoint               prefect.Optional[*string]             `json:"entrypoint"`
 	StorageDocumentID        prefect.Optional[*uuid.UUID]          `json:"storage_document_id"`
 	InfrastructureDocumentID prefect.Optional[*uuid.UUID]          `json:"infrastructure_document_id"`
-	EnforceParameterSchema   *bool                                 `json:"enforce_parameter_schema"`
+	EnforceParameterSchema   prefect.Optional[*bool]               `json:"enforce_parameter_schema"`
 	VersionInfo              *versionInfo                          `json:"version_info"` // without effect, as in the reference
 }
 
@@ -92,6 +92,10 @@ func (s *server) checkDeploymentUpdate(r *http.Request, d *prefect.Deployment, b
 	if _, err := body.schedules(d.Schedules, s.Now()); err != nil {
 		return err
 	}
+	enforced := body.EnforceParameterSchema
+	if body.Parameters.Set && body.Parameters.Value == nil || enforced.Set && enforced.Value == nil {
+		return prefect.Errorf(prefect.Conflict, "Data integrity conflict: a deployment has parameters, and enforces their schema or does not.")
+	}
 	if pool := textOf(body.WorkPoolName.Value); pool != "" {
 		p, err := s.Store.ReadWorkPool(r.Context(), pool)
 		if err != nil {
@@ -111,7 +115,7 @@ func (s *server) checkDeploymentUpdate(r *http.Request, d *prefect.Deployment, b
 	if body.Parameters.Value = parameters; parameters == nil {
 		parameters = d.Parameters
 	}
-	if enforced := d.EnforceSchema; body.EnforceParameterSchema != nil && *body.EnforceParameterSchema || body.EnforceParameterSchema == nil && enforced {
+	if enforced.Set && *enforced.Value || !enforced.Set && d.EnforceSchema {
 		schema := d.ParameterSchema
 		if given := body.ParameterSchema.Value; len(given) > 0 && string(given) != "{}" {
 			schema = given
@@ -143,8 +147,8 @@ func (u *deploymentUpdate) apply(d *prefect.Deployment, now prefect.Time) error 
 	if u.JobVariables != nil {
 		d.JobVariables = u.JobVariables
 	}
-	if u.EnforceParameterSchema != nil {
-		d.EnforceSchema = *u.EnforceParameterSchema
+	if u.EnforceParameterSchema.Value != nil {
+		d.EnforceSchema = *u.EnforceParameterSchema.Value
 	}
 	if u.PullSteps.Set {
 		d.PullSteps = json.RawMessage(u.PullSteps.Value)

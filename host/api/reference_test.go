@@ -122,6 +122,29 @@ func bodies() [][2]string {
 	add("DeploymentFilter", `{"paused":{"eq_":"x"}}`, `{"concurrency_limit":{"ge_":1}}`, `{"flow_or_deployment_name":{"like_":1}}`)
 	add("WorkPoolFilter", `{"type":{"any_":[1]}}`, `{"name":5}`)
 	add("WorkQueueFilter", `{"name":{"startswith_":"x"}}`, `{"id":{"any_":[1]}}`)
+	for _, v := range []string{`1`, `0`, `-1`, `"60"`, `"PT1H"`, `"P1D"`, `"x"`, `true`, `null`, `[]`, `{}`, `1e20`, `0.5`, `"01:00"`, `"1 day, 02:00:00"`} {
+		add("DeploymentScheduleCreate", `{"schedule":{"interval":`+v+`}}`)
+	}
+	for _, v := range []string{`{}`, `5`, `null`, `[]`, `"x"`, `{"cron":"* * * * *"}`, `{"cron":"x"}`, `{"cron":5}`, `{"cron":"* * * * *","day_or":"x","timezone":"Nowhere"}`, `{"cron":"* * * * *","timezone":""}`, `{"rrule":"FREQ=DAILY"}`,
+		`{"rrule":"x"}`, `{"rrule":5,"timezone":"x"}`, `{"rrule":"FREQ=DAILY","timezone":null}`, `{"interval":1,"anchor_date":"x"}`, `{"interval":1,"anchor_date":null}`, `{"interval":1,"timezone":"Nowhere"}`, `{"interval":1,"cron":"* * * * *"}`} {
+		add("DeploymentScheduleCreate", `{"schedule":`+v+`}`)
+		add("DeploymentScheduleUpdate", `{"schedule":`+v+`}`)
+	}
+	add("DeploymentScheduleCreate", `{}`, `[]`, `{"schedule":{"interval":1},"max_scheduled_runs":0}`, `{"schedule":{"interval":1},"max_scheduled_runs":51}`, `{"schedule":{"interval":1},"active":null,"parameters":null,"slug":5,"x":1}`)
+	for _, v := range []string{`"version":5`, `"description":[]`, `"paused":"x"`, `"schedules":null`, `"schedules":[5]`, `"concurrency_limit":0`, `"concurrency_limit":"x"`, `"concurrency_options":{}`, `"concurrency_options":{"collision_strategy":"x","grace_period_seconds":5}`,
+		`"concurrency_options":{"collision_strategy":"ENQUEUE","x":1}`, `"global_concurrency_limit_id":"x"`, `"parameters":[]`, `"parameter_openapi_schema":[]`, `"tags":"x"`, `"work_queue_name":5`, `"pull_steps":{}`, `"pull_steps":[5,{}]`, `"job_variables":[]`,
+		`"version_info":{"type":5}`, `"version_info":{"type":"t","version":"v","x":1}`, `"enforce_parameter_schema":"x"`, `"x":1`, `"worker_pool_name":"p"`, `"concurrency_limit":1,"global_concurrency_limit_id":` + id} {
+		add("DeploymentCreate", `{"name":"n","flow_id":`+id+`,`+v+`}`)
+		add("DeploymentUpdate", `{`+v+`}`)
+	}
+	add("DeploymentCreate", `{}`, `{"name":null,"flow_id":"x"}`)
+	add("DeploymentFlowRunCreate", `{}`, `{"name":null,"state":{"type":"x"},"parameters":null,"tags":null,"labels":{"a":[]},"enforce_parameter_schema":3}`, `{"flow_id":`+id+`}`, `{"job_variables":null,"context":[],"empirical_policy":{"retries":"x"},"work_queue_name":5}`)
+	add("WorkPoolCreate", `{}`, `{"name":""}`, `{"name":" ' "}`, `{"name":"a/b"}`, `{"name":"n","type":null,"is_paused":3,"concurrency_limit":-1,"storage_configuration":{"x":1}}`, `{"name":"n","base_job_template":{"a":1}}`,
+		`{"name":"n","base_job_template":{"job_configuration":{"a":["{{ b }}"]},"variables":{"properties":{"b":{}}}}}`, `{"name":"n","base_job_template":{"job_configuration":{"a":"{{ c }}"},"variables":{"properties":{"b":{}}}}}`, `{"name":"n","base_job_template":null}`)
+	add("WorkPoolUpdate", `{}`, `{"name":"x"}`, `{"is_paused":null,"concurrency_limit":null,"storage_configuration":null,"description":null}`, `{"concurrency_limit":-1}`)
+	add("WorkQueueCreate", `{}`, `{"name":"a/b"}`, `{"name":"n","description":null,"priority":0,"concurrency_limit":-1}`, `{"name":"n","filter":{"tags":5,"deployment_ids":["x"]}}`, `{"name":"n","filter":{"tags":null,"x":1}}`)
+	add("WorkQueueUpdate", `{}`, `{"is_paused":null,"priority":0,"last_polled":"x","x":1}`, `{"name":null,"filter":null}`)
+	add("ConcurrencyLimitCreate", `{}`, `{"tag":5,"concurrency_limit":"x"}`, `{"tag":"t","concurrency_limit":1,"x":1}`)
 	return list
 }
 
@@ -131,6 +154,9 @@ func ours(t *testing.T, binder *bind.Binder, schema, body string) []string {
 	targets := map[string]any{
 		"FlowCreate": &flowCreate{}, "FlowUpdate": &flowUpdate{}, "FlowRunCreate": &flowRunCreate{}, "FlowRunUpdate": &flowRunUpdate{},
 		"TaskRunCreate": &taskRunCreate{}, "TaskRunUpdate": &taskRunUpdate{}, "StateCreate": &stateCreate{}, "[LogCreate]": &[]logCreate{},
+		"DeploymentCreate": &deploymentCreate{}, "DeploymentUpdate": &deploymentUpdate{}, "DeploymentFlowRunCreate": &deploymentRunCreate{},
+		"DeploymentScheduleCreate": &scheduleCreate{}, "DeploymentScheduleUpdate": &scheduleUpdate{}, "WorkPoolCreate": &workPoolCreate{}, "WorkPoolUpdate": &workPoolUpdate{},
+		"WorkQueueCreate": &workQueueCreate{}, "WorkQueueUpdate": &workQueueUpdate{}, "ConcurrencyLimitCreate": &tagLimitCreate{},
 		"FlowFilter": &flowFilters{}, "FlowRunFilter": &flowFilters{}, "TaskRunFilter": &flowFilters{}, "DeploymentFilter": &flowFilters{},
 		"WorkPoolFilter": &flowFilters{}, "WorkQueueFilter": &flowRunFilters{}, "LogFilter": &filterLogs{},
 	}

@@ -169,7 +169,12 @@ func (i *interval) UnmarshalBind(raw []byte, r bind.Reporter) {
 		if ok {
 			seconds, ok = parseDuration(text)
 		}
-	case 'n', 't', 'f', '{', '[':
+	case 't', 'f': // Python's true is 1
+		ok = true
+		if raw[0] == 't' {
+			seconds = 1
+		}
+	case 'n', '{', '[':
 		r.Fail("time_delta_type", "Input should be a valid timedelta", raw)
 		return
 	default:

@@ -85,12 +85,11 @@ func (f cronField) valid(part string, place int) bool {
 		}
 	}
 	from, to, ranged := strings.Cut(span, "-")
-	low, ok := f.number(from)
-	if !ok || !ranged {
+	if _, ok := f.number(from); !ok || !ranged {
 		return ok
 	}
-	high, ok := f.number(to)
-	return ok && low <= high
+	_, ok := f.number(to) // one below the other wraps around
+	return ok
 }
 
 func (f cronField) number(text string) (int, bool) {

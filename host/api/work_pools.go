@@ -15,7 +15,7 @@ import (
 // workPoolCreate is the schema WorkPoolCreate.
 type workPoolCreate struct {
 	_                    struct{}             `bind:"forbid"`
-	Name                 string               `json:"name" bind:"required,pattern=name"`
+	Name                 poolName             `json:"name" bind:"required,pattern=name"`
 	Description          *string              `json:"description"`
 	Type                 string               `json:"type"`
 	BaseJobTemplate      jobTemplate          `json:"base_job_template"`
@@ -29,11 +29,27 @@ func (c *workPoolCreate) SetDefaults() {
 	c.Type, c.BaseJobTemplate = prefect.AgentPoolType, jobTemplate("{}")
 }
 
-// CheckBind is called by bind.
-func (c *workPoolCreate) CheckBind(r bind.Reporter) {
-	if strings.Trim(c.Name, "' \"") == "" {
-		r.Fail("value_error", "Value error, name cannot be an empty string or whitespace", appendString(nil, c.Name), "name")
+// poolName is a name that is more than blanks and quotes.
+type poolName string
+
+// UnmarshalBind is called by bind.
+func (n *poolName) UnmarshalBind(raw []byte, r bind.Reporter) {
+	var plain struct {
+		Name string `json:"name" bind:"pattern=name"`
 	}
+	var text string
+	if json.Unmarshal(raw, &text) == nil && strings.Trim(text, "' \"") == "" {
+		r.Fail("value_error", "Value error, name cannot be an empty string", raw)
+		return
+	}
+	if refused := r.Try(append(append([]byte(`{"name":`), raw...), '}'), &plain); len(refused) > 0 {
+		for i := range refused {
+			refused[i].Loc = refused[i].Loc[:len(refused[i].Loc)-1] // the name that was put around it
+		}
+		r.Report(refused)
+		return
+	}
+	*n = poolName(plain.Name)
 }
 
 // storageConfiguration is the schema WorkPoolStorageConfiguration.
@@ -114,7 +130,7 @@ func (s *server) createWorkPool(w http.ResponseWriter, r *http.Request) error {
 	if err := s.bind(w, r, &body); err != nil {
 		return err
 	}
-	if err := reserved(body.Name, "."); err != nil {
+	if err := reserved(string(body.Name), "."); err != nil {
 		return err
 	}
 	if err := s.checkPoolDefaults(json.RawMessage(body.BaseJobTemplate)); err != nil {
@@ -124,7 +140,7 @@ func (s *server) createWorkPool(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	p := &prefect.WorkPool{ID: s.NewID(), Name: body.Name, Description: body.Description, Type: body.Type, BaseJobTemplate: json.RawMessage(body.BaseJobTemplate),
+	p := &prefect.WorkPool{ID: s.NewID(), Name: string(body.Name), Description: body.Description, Type: body.Type, BaseJobTemplate: json.RawMessage(body.BaseJobTemplate),
 		IsPaused: body.IsPaused, ConcurrencyLimit: intOf(body.ConcurrencyLimit), Status: prefect.NotReady, StorageConfiguration: storage}
 	if p.IsPaused && p.Type != prefect.AgentPoolType {
 		p.Status = prefect.PausedStatus

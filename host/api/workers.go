@@ -186,7 +186,12 @@ func (s *server) queueRuns(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	return list(s, w, r, runs, flowRunEncoder(s.Now()))
+	now := s.Now()
+	return list(s, w, r, runs, func(b []byte, run *prefect.FlowRun) []byte {
+		plain := *run // as the reference has it, without its pool
+		plain.WorkPoolID, plain.WorkPoolName, plain.QueueName = nil, nil, nil
+		return appendFlowRun(b, &plain, now)
+	})
 }
 
 // queueWork returns the runs of a queue. One with a filter, as old agents have them,

@@ -15,9 +15,9 @@ func patch(path, body string) request {
 
 func remove(path string) request { return request{method: http.MethodDelete, path: path} }
 
-// but says where interlock's answer differs on purpose.
-func (r request) but(leaf, ours string) request {
-	r.ours = map[string]string{leaf: ours}
+// refused says that interlock refuses what the reference answers with 500.
+func (r request) refused(status string) request {
+	r.ours = map[string]string{"status": status, "detail": "present", "exception_message": missing}
 	return r
 }
 
@@ -147,7 +147,7 @@ func deploymentSchedules() []request {
 }
 
 func deploymentRefusals() []request {
-	all := []request{get("/deployments/" + nowhere), get("/deployments/not-an-id"), get("/deployments/name/alpha/none"), patch("/deployments/"+nowhere, `{}`), remove("/deployments/" + nowhere),
+	all := []request{patch("/deployments/{full}", `{"work_pool_name":"none"}`).refused("404"), get("/deployments/" + nowhere), get("/deployments/not-an-id"), get("/deployments/name/alpha/none"), patch("/deployments/"+nowhere, `{}`), remove("/deployments/" + nowhere),
 		post("/deployments/"+nowhere+"/pause_deployment", ``), post("/deployments/"+nowhere+"/resume_deployment", ``), post("/deployments/filter", `{"sort":"NONE"}`), post("/deployments/filter", `{"limit":-1}`),
 		post("/deployments/filter", `{"deployments":{"nonsense":1}}`), post("/deployments/bulk_delete", `{"limit":51}`), post("/deployments/", `{}`), post("/deployments/", ``)}
 	for _, field := range []string{`"flow_id":"` + nowhere + `"`, `"nonsense":1`, `"work_pool_name":"none"`, `"global_concurrency_limit_id":"` + nowhere + `"`, `"concurrency_limit":0`, `"concurrency_limit":"x"`,
@@ -160,7 +160,8 @@ func deploymentRefusals() []request {
 		`{"cron":5}`, `{"rrule":"FREQ=NEVER"}`, `{"rrule":""}`, `{"rrule":"FREQ=DAILY","timezone":"Nowhere"}`, `{}`, `5`, `null`, `[]`} {
 		all = append(all, post("/deployments/{full}/schedules", `[{"schedule":`+schedule+`}]`))
 	}
-	for _, body := range []string{`{"paused":null}`, `{"nonsense":1}`, `{"work_queue_name":5}`, `{"global_concurrency_limit_id":"` + nowhere + `"}`, `{"concurrency_limit":-1}`, `{"schedules":[{"max_scheduled_runs":51}]}`} {
+	for _, body := range []string{`{"paused":null}`, `{"nonsense":1}`, `{"work_queue_name":5}`, `{"global_concurrency_limit_id":"` + nowhere + `"}`, `{"concurrency_limit":-1}`, `{"schedules":[{"max_scheduled_runs":51}]}`, `{"parameters":null}`,
+		`{"enforce_parameter_schema":null}`} {
 		all = append(all, patch("/deployments/{full}", body))
 	}
 	return all

@@ -75,8 +75,13 @@ func (n *normal) flattenObject(out map[string]string, path string, v map[string]
 		out[path+"{}"] = "empty"
 	}
 	_, isRun := v["expected_start_time"]
+	_, isQueue := v["priority"]
 	for _, k := range keys {
 		at := path + "." + k
+		if isQueue && (k == "updated" || k == "status" && v[k] != "PAUSED") {
+			out[at] = presence(v[k]) // as for last_polled
+			continue
+		}
 		switch k {
 		case "reason":
 			out[at] = presence(v[k])
@@ -88,8 +93,10 @@ func (n *normal) flattenObject(out map[string]string, path string, v map[string]
 				continue
 			}
 			n.flatten(out, at, v[k])
-		case "error", "last_polled": // texts are ours; polls are noted down after the reply there
+		case "error": // texts are ours
 			out[at] = presence(v[k])
+		case "last_polled": // a poll is noted down after its reply there
+			out[at] = "any"
 		case "delay_seconds":
 			out[at] = n.delay(v[k])
 		case "message":

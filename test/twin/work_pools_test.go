@@ -46,7 +46,7 @@ func queueRequests() []request {
 		patch("/work_pools/full/queues/second", `{"priority":1,"description":"e"}`), post("/work_pools/full/queues/filter", ``), patch("/work_pools/full/queues/second", `{"name":"renamed","is_paused":true}`), get("/work_pools/full/queues/renamed"),
 		patch("/work_pools/full/queues/renamed", `{"is_paused":false,"concurrency_limit":null,"last_polled":"2020-01-01T00:00:00Z"}`), get("/work_pools/full/queues/renamed"), patch("/work_pools/full/queues/first", `{"is_paused":false}`),
 		get("/work_queues/{first}"), get("/work_pools/full/queues/none"), patch("/work_pools/full/queues/none", `{}`), remove("/work_pools/full/queues/none"), remove("/work_pools/full/queues/far"), post("/work_pools/full/queues/filter", ``),
-		get("/work_pools/none/queues/default"), post("/work_pools/none/queues", `{"name":"q"}`), post("/work_pools/none/queues/filter", ``),
+		remove("/work_pools/full/queues/default").refused("409"), get("/work_pools/none/queues/default"), post("/work_pools/none/queues", `{"name":"q"}`), post("/work_pools/none/queues/filter", ``),
 	}
 }
 
@@ -82,7 +82,7 @@ func oldQueueRequests() []request {
 		post("/work_queues/", `{"name":"tagged","filter":{"tags":["t"],"deployment_ids":null},"concurrency_limit":1}`).as("tagged"), get("/work_pools/default-agent-pool"),
 		patch("/work_queues/{old}", `{"is_paused":true,"description":"x"}`), get("/work_queues/{old}"), patch("/work_queues/{old}", `{"is_paused":false}`), patch("/work_queues/"+nowhere, `{}`), get("/work_queues/" + nowhere),
 		post("/deployments/", `{"flow_id":"{f}","name":"agent's","work_queue_name":"old","tags":["t"]}`).as("a"), post("/deployments/{a}/create_flow_run", `{"name":"for the agent"}`),
-		post("/work_queues/{old}/get_runs", ``), post("/work_queues/{old}/get_runs", `{"limit":1,"scheduled_before":"2020-01-01T00:00:00Z"}`), get("/work_queues/{old}/status"),
+		get("/work_queues/{old}/status"), post("/work_queues/{old}/get_runs", ``), post("/work_queues/{old}/get_runs", `{"limit":1,"scheduled_before":"2020-01-01T00:00:00Z"}`),
 		post("/work_queues/{tagged}/get_runs", ``), post("/work_queues/filter", `{"work_queues":{"name":{"any_":["old","tagged"]}}}`), post("/work_queues/filter", `{"limit":2,"offset":1}`),
 		post("/work_queues/"+nowhere+"/get_runs", ``), get("/work_queues/" + nowhere + "/status"), remove("/work_queues/{tagged}"), remove("/work_queues/{tagged}"),
 	}
