@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"text/tabwriter"
 	"time"
 
 	"github.com/interlock-run/interlock/host"
@@ -40,13 +39,14 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// scale is how much is done: little in every run of the tests, all with
-// INTERLOCK_BOMBS=100.
+// scale is how much is done: little in every run of the tests, INTERLOCK_BOMBS times
+// of each bomb in make bombs, in rounds with and without it in turns.
 type scale struct{ drops, rounds int }
 
 func scaled() scale {
 	if n, err := strconv.Atoi(os.Getenv("INTERLOCK_BOMBS")); err == nil && n > 0 {
-		return scale{drops: n, rounds: 2}
+		const rounds = 2
+		return scale{drops: (n + rounds - 1) / rounds, rounds: rounds}
 	}
 	return scale{drops: 8, rounds: 1}
 }
@@ -58,9 +58,7 @@ func scaled() scale {
 func TestBombs(t *testing.T) {
 	s := start(t)
 	n := scaled()
-	var out strings.Builder
-	table := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "bomb\tfound\tmedian\tslowest\tlongest pause\twithout\tmemory\tothers' p99\twithout")
+	fmt.Printf(row, "bomb", "found", "median", "slowest", "pause", "without", "memory", "others' p99", "without")
 	all := slices.Concat(wasmtest.Bombs(manifest), answers())
 	var worst extremes
 	for _, b := range all {
@@ -69,16 +67,12 @@ func TestBombs(t *testing.T) {
 			without.add(s.measure(t, n.drops, s.fail))
 			with.add(s.drop(t, b, n.drops))
 		}
-		with.row(table, b, &without)
+		with.print(b, &without)
 		worst.note(b, &with, &without)
 		if t.Failed() {
 			t.Fatalf("after %s", b.Name)
 		}
 	}
-	if err := table.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	t.Log("\n" + out.String())
 	fmt.Printf("bombs: %d bombs, each %d times, %d at once beside %d clients: each refused or contained with its reason, every run ended; %s\n",
 		len(all), n.drops*n.rounds, atOnce, clients, &worst)
 }
