@@ -73,7 +73,7 @@ bench: build venv ## side by side with the reference in one run; prints ratios
 kill: build venv ## kill -9 under load, 20 times on each database
 	INTERLOCK_KILL_ROUNDS=20 $(GO) test -timeout 30m -count=1 -v ./test/kill
 
-bombs: build ## hostile modules, each 200 times on a server beside clients and 100 times in the sandbox: a table of what they cost
+bombs: build ## hostile modules, each 100 times on a server beside clients and 100 times in the sandbox alone: a table of what they cost
 	INTERLOCK_BOMBS=100 $(GO) test -timeout 10m -count=1 -v ./test/bombs
 	$(GO) test -timeout 10m -count=1 -v -run '^TestBombs$$' ./host/sandbox -bombs 100
 

@@ -13,7 +13,7 @@ func TestMetrics(t *testing.T) {
 	url := serve(t, func(*Config) {})
 	flow := post(t, url+"/flows/", `{"name":"f"}`)
 	run := post(t, url+"/flow_runs/", `{"flow_id":"`+flow+`","state":{"type":"PENDING"}}`)
-	for _, state := range []string{"RUNNING", "COMPLETED"} {
+	for _, state := range []string{"RUNNING", "FAILED"} {
 		post(t, url+"/flow_runs/"+run+"/set_state", `{"state":{"type":"`+state+`"}}`)
 	}
 	get(t, url+"/nowhere")
@@ -39,7 +39,7 @@ func TestMetrics(t *testing.T) {
 		`interlock_http_requests_total{method="POST",route="/flow_runs/{id}/set_state",status="201"} 2`,
 		`interlock_http_requests_total{method="any",route="none",status="404"} 1`,
 		`interlock_http_request_duration_seconds_count{method="POST",route="/flow_runs"} 1`,
-		`interlock_transitions_total{run_type="flow_run",policy="CoreFlowPolicy",proposed="COMPLETED",status="ACCEPT"} 1`,
+		`interlock_transitions_total{run_type="flow_run",policy="CoreFlowPolicy",proposed="FAILED",status="ACCEPT"} 1`,
 		`interlock_outbox_rows{kind="cancelling_timeout"} 0`,
 	} {
 		if !strings.Contains(text, want+"\n") {

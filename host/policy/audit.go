@@ -56,7 +56,8 @@ func foreign(entries []prefect.PolicyEntry) []string {
 	digests := []string{}
 	for _, e := range entries {
 		digest := cut(e.Module, 128)
-		if e.Module != prefect.BuiltinModule && len(digests) < maxEntries && !slices.Contains(digests, digest) {
+		ours := e.Module == prefect.BuiltinModule || e.Module == prefect.HostModule
+		if !ours && len(digests) < maxEntries && !slices.Contains(digests, digest) {
 			digests = append(digests, digest)
 		}
 	}

@@ -110,6 +110,8 @@ func TestEachAttemptIsInTheAudit(t *testing.T) {
 			prefect.PolicyAudit{Action: prefect.AuditRollback, Outcome: prefect.AuditRefused, Policy: prefect.CoreFlowPolicy, Reason: "no version 9"}},
 		{func() error { return second(h.Rollback(ctx, prefect.CoreFlowPolicy, 1)) },
 			prefect.PolicyAudit{Action: prefect.AuditRollback, Outcome: prefect.AuditDone, Policy: prefect.CoreFlowPolicy, Version: 3, Reason: "rollback to 1"}},
+		{func() error { return h.Readmit(ctx, "sha256:0") },
+			prefect.PolicyAudit{Action: prefect.AuditReadmit, Outcome: prefect.AuditRefused, Reason: "no module", Modules: []string{"sha256:0"}}},
 		{func() error { return h.DeleteModule(ctx, digest) },
 			prefect.PolicyAudit{Action: prefect.AuditRemove, Outcome: prefect.AuditDone, Modules: []string{digest}}},
 	} {

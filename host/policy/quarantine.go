@@ -95,13 +95,14 @@ func (r *Registry) announce(ctx context.Context, event, digest, name, reason str
 
 // Readmit ends the quarantine of a module in this process. Errors: NotFound.
 func (r *Registry) Readmit(ctx context.Context, digest string) error {
+	audit := r.attempt(ctx, prefect.AuditReadmit, cut(digest, 128))
 	stored, err := r.config.Store.ReadModule(ctx, digest)
 	if err != nil {
-		return err
+		return r.refused(ctx, audit, err)
 	}
 	was := r.library.readmit(digest)
 	r.log.Info("policy module readmitted", "module", digest)
-	if err := r.config.Store.AddPolicyAudit(ctx, r.attempt(ctx, prefect.AuditReadmit, digest)); err != nil {
+	if err := r.config.Store.AddPolicyAudit(ctx, audit); err != nil {
 		return err
 	}
 	if was {

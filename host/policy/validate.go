@@ -81,8 +81,8 @@ func checkLimits(found *problems, i int, e *prefect.PolicyEntry) {
 	check := func(name string, value, least, most uint64) {
 		switch {
 		case value == 0:
-		case e.Module == prefect.BuiltinModule:
-			found.add("value_error", "Limits are for uploaded modules, not for the built-in one", i, name)
+		case e.Module == prefect.BuiltinModule || e.Module == prefect.HostModule:
+			found.add("value_error", "Limits are for uploaded modules", i, name)
 		case value < least || value > most:
 			found.add("value_error", fmt.Sprintf("A limit is from %d to %d", least, most), i, name)
 		}

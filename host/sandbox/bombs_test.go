@@ -97,7 +97,22 @@ type seen struct {
 	peak    int           // memory in bytes
 }
 
-// pauses ticks each millisecond, with a garbage collection now and then.
+// collect forces a garbage collection now and then: that stops the world, which has
+// to wait for whatever cannot be stopped.
+func collect(stop chan struct{}) {
+	ticker := time.NewTicker(50 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-ticker.C:
+			runtime.GC()
+		}
+	}
+}
+
+// pauses ticks each millisecond.
 func pauses(stop chan struct{}) (s seen) {
 	ticker := time.NewTicker(time.Millisecond)
 	defer ticker.Stop()
@@ -106,14 +121,12 @@ func pauses(stop chan struct{}) (s seen) {
 		select {
 		case <-stop:
 			return s
-		case now := <-ticker.C:
+		case <-ticker.C:
+			now := time.Now()
 			s.longest = max(s.longest, now.Sub(last))
 			last = now
 			if k%10 == 0 {
 				s.peak = max(s.peak, resident())
-			}
-			if k%50 == 0 {
-				runtime.GC()
 			}
 		}
 	}
@@ -134,6 +147,7 @@ func TestBombs(t *testing.T) {
 		before := resident()
 		stop, found := make(chan struct{}), make(chan seen)
 		go func() { found <- pauses(stop) }()
+		go collect(stop)
 
 		var wg sync.WaitGroup
 		var mu sync.Mutex

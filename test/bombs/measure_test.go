@@ -3,7 +3,6 @@ package bombs
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -35,9 +34,12 @@ func (f *figures) add(o figures) {
 	f.pause, f.memory = max(f.pause, o.pause), max(f.memory, o.memory)
 }
 
-func (f *figures) row(w io.Writer, b wasmtest.Bomb, without *figures) {
-	fmt.Fprintf(w, "%s\t%s\t%v\t%v\t%v\t%v\t%+d MiB\t%v\t%v\n", b.Name, expected(b), quantile(f.took, .5), quantile(f.took, 1), round(f.pause), round(without.pause),
-		f.memory>>20, quantile(f.others, .99), quantile(without.others, .99))
+// row is a line of the table.
+const row = "%-40s %-9v %10v %10v %10v %10v %9v %12v %10v\n"
+
+func (f *figures) print(b wasmtest.Bomb, without *figures) {
+	fmt.Printf(row, b.Name, expected(b), quantile(f.took, .5), quantile(f.took, 1), round(f.pause), round(without.pause),
+		fmt.Sprintf("%+d MiB", f.memory>>20), quantile(f.others, .99), quantile(without.others, .99))
 }
 
 // extremes are the worst figures of a table, each with the bomb that they are of.

@@ -37,6 +37,7 @@ const (
 	smallPoint = 8
 	takeOver   = 24
 	entryCost  = 3
+	loopCost   = 4 // charging waits for the charge of the pass before
 )
 
 // add makes a point at an offset and takes it for the current one.
@@ -74,6 +75,9 @@ func (p *planner) step(in *wasm.Instr) {
 		p.blocks = append(p.blocks, open{op: in.Op, entry: p.cur, dead: p.dead})
 		if in.Op != wasm.OpBlock && !p.dead {
 			p.add(in.End, p.cur, in.Op == wasm.OpLoop)
+			if in.Op == wasm.OpLoop {
+				p.points[p.cur].cost = loopCost
+			}
 		}
 	case wasm.OpElse:
 		b := p.blocks[len(p.blocks)-1]
