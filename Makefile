@@ -53,8 +53,12 @@ test-go: build venv ## unit and conformance tests, on SQLite and on Postgres
 test-twin: build venv ## side by side with the reference
 	$(GO) test -p 1 -timeout 30m -count=1 ./test/...
 
+# Most of it is Python starting, so the databases have a process each.
 test-client: build venv ## flows run by the real client
-	PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/python -m pytest -q -p no:cacheprovider test/client
+	@for tests in sqlite 'not sqlite'; do \
+		PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/python -m pytest -q -p no:cacheprovider -k "$$tests" test/client & running="$$running $$!"; \
+	done; \
+	for one in $$running; do wait $$one || failed=1; done; test -z "$$failed"
 
 lint: policies ## gofmt, vet and staticcheck; staticcheck.conf has a reason by each check that is off
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run make fmt'; exit 1; }

@@ -185,7 +185,7 @@ func (m *meters) stored(ctx context.Context, t *metrics.Text) error {
 	if err != nil {
 		return err
 	}
-	kinds := map[string]int{prefect.OutboxEvent: 0, prefect.OutboxCancellingTimeout: 0}
+	kinds := map[string]int{prefect.OutboxEvent: 0, prefect.OutboxPolicyEvent: 0, prefect.OutboxCancellingTimeout: 0}
 	maps.Copy(kinds, counted)
 	f := t.Family("interlock_outbox_rows", "gauge", "Promises of transitions that are still to be kept.")
 	for _, kind := range slices.Sorted(maps.Keys(kinds)) {

@@ -69,8 +69,9 @@ const (
 	//	{"type":"enqueue_task_run","queue":"scheduled"|"retry"}
 	EffectEnqueueTaskRun = "enqueue_task_run"
 	// EffectEmitEvent emits an event about the run, after the commit. Its name is of
-	// 1 to MaxEventName bytes and not one of Prefect's own (prefect.*), its payload
-	// an object of at most MaxEventPayload bytes, {} if it is left out.
+	// 1 to MaxEventName bytes and not one of the server's own (prefect.*,
+	// interlock.*), its payload an object of at most MaxEventPayload bytes, {} if
+	// it is left out.
 	//
 	//	{"type":"emit_event","event":"acme.retry.delayed","payload":{}}
 	EffectEmitEvent = "emit_event"

@@ -254,6 +254,7 @@ func TestParseVerdictRefuses(t *testing.T) {
 		{effect(`{"type":"enqueue_task_run","queue":"slow"}`), task, "none of scheduled"},
 		{effect(`{"type":"emit_event"}`), plain, "lacks event"},
 		{effect(`{"type":"emit_event","event":"prefect.flow-run.Completed"}`), plain, "the server's own"},
+		{effect(`{"type":"emit_event","event":"interlock.policy-module.readmitted"}`), plain, "the server's own"},
 		{effect(`{"type":"emit_event","event":"` + strings.Repeat("x", abi.MaxEventName+1) + `"}`), plain, "the name is longer"},
 		{effect(`{"type":"emit_event","event":"x","payload":{"a":"` + strings.Repeat("x", abi.MaxEventPayload) + `"}}`), plain, "the payload is larger"},
 		{effect(`{"type":"set_run_state","run_type":"task_run","run_id":"` + lease + `"}`), plain, "lacks either"},

@@ -111,14 +111,15 @@ func (r *verdictReader) effectField(e *abi.Effect, key, path string, v value.Val
 	return true
 }
 
-// eventName keeps a rule from announcing in Prefect's name what did not happen.
+// eventName keeps a rule from announcing in the server's name what did not
+// happen.
 func (r *verdictReader) eventName(path, name string) {
 	switch {
 	case r.err != nil || name == "": // which effectShape tells
 	case len(name) > abi.MaxEventName:
 		r.fail(path, "the name is longer than "+strconv.Itoa(abi.MaxEventName)+" bytes")
-	case name == "prefect" || strings.HasPrefix(name, "prefect."):
-		r.fail(path, "events named prefect.* are the server's own")
+	case strings.HasPrefix(name, "prefect.") || strings.HasPrefix(name, "interlock."):
+		r.fail(path, "events named prefect.* and interlock.* are the server's own")
 	}
 }
 

@@ -32,6 +32,7 @@ func answers() []Bomb {
 		{"an unknown flag", accept(`,"flags":{"set_everything":true}`)},
 		{"an unknown effect", accept(`,"effects":[{"type":"drop_table"}]`)},
 		{"an effect that nobody granted", accept(`,"effects":[{"type":"set_run_state","run_type":"flow_run","run_id":"8a3e6f5c-1111-4000-8000-000000000001","copy_written":true}]`)},
+		{"an event in the server's name", accept(`,"effects":[{"type":"emit_event","event":"prefect.flow-run.Completed"}]`)},
 		{"a read-only field", accept(`,"run":{"run_count":0}`)},
 		{"a reason of 60 KB", `{"decisions":[{"rule":"` + rule + `","decision":"ABORT","reason":"` + strings.Repeat("x", 60_000) + `"}]}`},
 		{"8,000 decisions", `{"decisions":[` + strings.Repeat(`{},`, 8_000) + `{}]}`},

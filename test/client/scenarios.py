@@ -108,9 +108,6 @@ def caching(file: Path) -> int:
 
 @flow
 def takes_turns(name: str, file: Path) -> None:
-    note(file.with_suffix(f".{name}"), "ready")
-    for other in ("one", "two"):
-        wait_for(file.with_suffix(f".{other}"))
     for _ in range(2):
         with concurrency("turns", occupy=1):
             note(file, f"{name} enters")
@@ -119,16 +116,22 @@ def takes_turns(name: str, file: Path) -> None:
 
 
 @flow
-def is_rationed(name: str, file: Path) -> None:
-    note(file.with_suffix(f".{name}"), "ready")
-    for other in ("one", "two"):
-        wait_for(file.with_suffix(f".{other}"))
+def is_rationed(file: Path) -> None:
     for _ in range(3):
         try:
             rate_limit("ration", timeout_seconds=1)
             note(file, "permitted")
         except TimeoutError:
             note(file, "refused")
+
+
+def competes(name: str, file: Path) -> None:
+    """Two such programs, one and two, begin together."""
+    note(file.with_suffix(f".{name}"), "ready")
+    for other in ("one", "two"):
+        wait_for(file.with_suffix(f".{other}"))
+    takes_turns(name, file.with_suffix(".turns"))
+    is_rationed(file.with_suffix(".ration"))
 
 
 # Subflows
@@ -204,11 +207,9 @@ CALLS = {
     "asks": asks,
     "endless": lambda f: endless(Path(f)),
     "told-to-stop": lambda f: told_to_stop(Path(f)),
-    "caching": lambda f: caching(Path(f)),
-    "takes-turns": lambda name, f: takes_turns(name, Path(f)),
-    "is-rationed": lambda name, f: is_rationed(name, Path(f)),
-    "parent-retries": lambda f: parent_retries(Path(f)),
-    "child-retries": lambda f: child_retries(Path(f)),
+    "caching": lambda f: [caching(Path(f)) for _ in range(2)],
+    "competes": lambda name, f: competes(name, Path(f)),
+    "subflow-retries": lambda f: (parent_retries(Path(f, "parent")), child_retries(Path(f, "child"))),
     "delay": lambda f, count: delay(Path(f), int(count)),
     "delays": lambda f: delays(Path(f)),
     "work": work,

@@ -47,8 +47,8 @@ def test_a_flow_that_is_cancelled_where_nothing_can_stop_it_stays_cancelling(ser
     program = server.start_scenario("told-to-stop", file)
     until("the first task", lambda: file.exists() and "ready" in file.read_text())
     run = server.in_state("told-to-stop", "Running")
-    server.prefect("flow-run", "cancel", run["id"])
-    assert server.newest_run("told-to-stop")["state_type"] == "CANCELLING"
+    reply = server.post(f"/flow_runs/{run['id']}/set_state", {"state": {"type": "CANCELLING"}})
+    assert (reply["status"], reply["state"]["type"]) == ("ACCEPT", "CANCELLING")
     file.with_suffix(".go").touch()
     ended, output = server.finish(program, "told-to-stop")
     assert "Finished in state Cancelling" in output
@@ -61,44 +61,41 @@ def test_a_flow_that_is_cancelled_where_nothing_can_stop_it_stays_cancelling(ser
 
 def test_a_second_run_is_answered_from_the_cache(server, tmp_path):
     file = tmp_path / "steps"
+    _, output = server.finish(server.start_scenario("caching", file), "caching")
+    assert "returned [51, 51]" in output
+    runs = server.post("/flow_runs/filter", {"flows": {"name": {"any_": ["caching"]}}, "sort": "START_TIME_ASC"})
     names, results = [], []
-    for _ in range(2):
-        run, output = server.finish(server.start_scenario("caching", file), "caching")
-        assert "returned 51" in output
-        rows = sorted(server.task_runs(run["id"], 3), key=lambda r: r["name"])
+    for run in runs:
+        rows = server.task_runs(run["id"], 3)
         names.append([r["state_name"] for r in rows])
-        results.append([r["state"]["data"]["storage_key"].rpartition("/")[2] for r in rows])
+        results.append({r["state"]["data"]["storage_key"].rpartition("/")[2] for r in rows})
         assert {(r["state_type"], r["run_count"]) for r in rows} == {("COMPLETED", 1)}
         assert {tuple(server.task_states(r["id"])) for r in rows} == {("Pending", "Running", names[-1][0])}
     assert names == [["Completed"] * 3, ["Cached"] * 3]
-    assert sorted(results[0]) == sorted(results[1]) and "key-of-7" in results[0]
-    assert sorted(file.read_text().split("\n")) == ["", "costly 7", "costly 8", "keyed 7"]
+    assert results[0] == results[1] and "key-of-7" in results[0]
+    assert sorted(file.read_text().splitlines()) == ["costly 7", "costly 8", "keyed 7"]
 
 
-def test_concurrency_lets_one_in_at_a_time(server, tmp_path):
+def test_limits_are_shared_by_processes(server, tmp_path):
     server.post("/v2/concurrency_limits/", {"name": "turns", "limit": 1})
+    # One slot comes back in a hundred seconds: of six requests two pass.
+    server.post("/v2/concurrency_limits/", {"name": "ration", "limit": 2, "slot_decay_per_second": 0.01})
     file = tmp_path / "steps"
-    both = outputs([server.start_scenario("takes-turns", name, file) for name in ("one", "two")])
-    steps = file.read_text().splitlines()
+    both = outputs([server.start_scenario("competes", name, file) for name in ("one", "two")])
+    steps = [step.split() for step in file.with_suffix(".turns").read_text().splitlines()]
     assert len(steps) == 8, both
-    for enters, leaves in zip(steps[::2], steps[1::2]):
-        assert (enters.split()[1], leaves.split()[1]) == ("enters", "leaves") and enters.split()[0] == leaves.split()[0], steps
+    for (entered, enters), (left, leaves) in zip(steps[::2], steps[1::2]):
+        assert (enters, leaves) == ("enters", "leaves") and entered == left, steps
     limit = server.get("/v2/concurrency_limits/turns")
     assert limit["active_slots"] == 0
     events = server.events(f"prefect.concurrency-limit.{limit['id']}", "prefect.concurrency-limit.released")
     kinds = [e["event"].rpartition(".")[2] for e in events]
     assert sorted(kinds) == ["acquired"] * 4 + ["released"] * 4
-    runs = server.post("/flow_runs/filter", {"flows": {"name": {"any_": ["takes-turns"]}}})
-    assert [r["state_type"] for r in runs] == ["COMPLETED"] * 2
-
-
-def test_a_rate_limit_is_shared_by_processes(server, tmp_path):
-    # One slot comes back in a hundred seconds: of six requests two pass.
-    server.post("/v2/concurrency_limits/", {"name": "ration", "limit": 2, "slot_decay_per_second": 0.01})
-    file = tmp_path / "steps"
-    both = outputs([server.start_scenario("is-rationed", name, file) for name in ("one", "two")])
-    assert sorted(file.read_text().splitlines()) == ["permitted"] * 2 + ["refused"] * 4, both
+    permits = file.with_suffix(".ration").read_text().splitlines()
+    assert sorted(permits) == ["permitted"] * 2 + ["refused"] * 4, both
     assert server.get("/v2/concurrency_limits/ration")["active_slots"] == 2
+    runs = server.post("/flow_runs/filter", {"flows": {"name": {"any_": ["takes-turns", "is-rationed"]}}})
+    assert [r["state_type"] for r in runs] == ["COMPLETED"] * 4
 
 
 def subflows(server, flow):
@@ -106,10 +103,11 @@ def subflows(server, flow):
     return rows, [[s["name"] for s in server.states(r["id"])] for r in rows]
 
 
-def test_a_parent_that_retries_runs_its_failed_subflow_again(server, tmp_path):
-    file = tmp_path / "steps"
-    run, output = server.finish(server.start_scenario("parent-retries", file), "parent-retries")
-    assert "returned parent done" in output
+def test_subflows_and_retries(server, tmp_path):
+    program = server.start_scenario("subflow-retries", tmp_path)
+    run, output = server.finish(program, "parent-retries")
+    assert "returned ('parent done', 'child done')" in output
+    # A parent that retries runs its failed subflow again.
     assert (run["state_type"], run["run_count"]) == ("COMPLETED", 2)
     assert announced(server, run, "Completed") == ["Pending", "Running", "AwaitingRetry", "Running", "Completed"]
     rows, states = subflows(server, "fails-once")
@@ -120,13 +118,9 @@ def test_a_parent_that_retries_runs_its_failed_subflow_again(server, tmp_path):
     shown = server.get(f"/task_runs/{dummy}")
     assert (shown["state_type"], shown["flow_run_id"]) == ("COMPLETED", run["id"])
     assert shown["state"]["state_details"]["child_flow_run_id"] == rows[-1]["id"]
-    assert file.read_text() == "quick 1\nattempt\n" * 2
-
-
-def test_a_subflow_retries_by_itself(server, tmp_path):
-    file = tmp_path / "steps"
-    run, output = server.finish(server.start_scenario("child-retries", file), "child-retries")
-    assert "returned child done" in output
+    assert (tmp_path / "parent").read_text() == "quick 1\nattempt\n" * 2
+    # A subflow that retries is for its parent one that takes longer.
+    run = server.newest_run("child-retries")
     assert (run["state_type"], run["run_count"]) == ("COMPLETED", 1)
     (child,), (states,) = subflows(server, "retried-child")
     assert (child["state_type"], child["run_count"]) == ("COMPLETED", 2)
