@@ -21,21 +21,35 @@ type image struct {
 }
 
 func newImage(view []byte) (*image, error) {
-	var pagemap *os.File
-	if len(view) > 0 {
-		pagemap = openPagemap()
+	if len(view) == 0 {
+		return copied(view), nil
 	}
+	pagemap := openPagemap()
 	if pagemap == nil && len(view) <= smallMemory {
-		return &image{bytes: append([]byte(nil), view...), file: -1}, nil
+		return copied(view), nil
 	}
-	file, err := unix.MemfdCreate("interlock-snapshot", unix.MFD_CLOEXEC)
+	i, err := mapped(view)
 	if err != nil {
 		if pagemap != nil {
 			_ = pagemap.Close()
 		}
+		return nil, err
+	}
+	i.pagemap = pagemap
+	return i, nil
+}
+
+// copied makes an image that is a plain copy.
+func copied(view []byte) *image { return &image{bytes: append([]byte(nil), view...), file: -1} }
+
+// mapped makes an image in a file. Without a pagemap, instances are reset by
+// letting go of all their pages.
+func mapped(view []byte) (*image, error) {
+	file, err := unix.MemfdCreate("interlock-snapshot", unix.MFD_CLOEXEC)
+	if err != nil {
 		return nil, fmt.Errorf("memfd: %w", err)
 	}
-	i := &image{file: file, pagemap: pagemap}
+	i := &image{file: file}
 	if err := unix.Ftruncate(file, int64(len(view))); err != nil {
 		i.close()
 		return nil, fmt.Errorf("memfd: %w", err)
