@@ -23,16 +23,18 @@ type Guest struct {
 // rules.
 func All() []Guest {
 	return []Guest{
-		{"Go", true, func(ctx context.Context, root, out string) *exec.Cmd {
+		{"Go", true, func(ctx context.Context, _, out string) *exec.Cmd {
 			cmd := exec.CommandContext(ctx, "go", "build", "-buildmode=c-shared", "-trimpath", "-ldflags=-s -w", "-o", out, "./policies/core")
 			cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
 			return cmd
 		}},
 		{"C", true, func(ctx context.Context, root, out string) *exec.Cmd {
-			return exec.CommandContext(ctx, filepath.Join(root, ".build/venv/bin/python"), "-m", "ziglang", "cc", "-target", "wasm32-freestanding",
+			cmd := exec.CommandContext(ctx, filepath.Join(root, ".build/venv/bin/python"), "-m", "ziglang", "cc", "-target", "wasm32-freestanding",
 				"-O2", "-Wall", "-Wextra", "-Werror", "-fno-builtin", "-nostdlib", "-Wl,--no-entry", "-Wl,-z,stack-size=8192", "-s", "-o", out, "sdk/c/examples/retry_failed_flows.c")
+			cmd.Env = append(os.Environ(), "ZIG_GLOBAL_CACHE_DIR="+filepath.Join(root, ".build/zig"))
+			return cmd
 		}},
-		{"Rust", false, func(ctx context.Context, root, out string) *exec.Cmd {
+		{"Rust", false, func(ctx context.Context, _, out string) *exec.Cmd {
 			return exec.CommandContext(ctx, "sh", "sdk/rust/build.sh", out)
 		}},
 	}
