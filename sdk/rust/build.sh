@@ -2,7 +2,7 @@
 # Builds the example as a guest: build.sh OUT. It takes the first rustc that has the
 # target wasm32-unknown-unknown: $RUSTC, rustup's (rustup target add
 # wasm32-unknown-unknown), or Debian's (apt-get install rustc libstd-rust-dev-wasm32 lld).
-# In a project of your own, cargo build --release --target wasm32-unknown-unknown does.
+# With a cargo of its own, cargo build --release --example retry_failed_flows does the same.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 target=wasm32-unknown-unknown
