@@ -61,11 +61,11 @@ func BenchmarkEvaluation(b *testing.B) {
 	} {
 		t := costTransition(c.run, c.initial, c.proposed)
 		rules := 0
-		spy.calls = 0
+		spy.calls, spy.bytes = 0, 0
 		took := make([]time.Duration, costCalls)
 		for k := range took {
 			started := time.Now()
-			p := r.Plan(c.policy, c.run, c.initial, c.proposed)
+			p := r.Plan(c.policy, t)
 			o, err := p.Before(context.Background(), t)
 			if err == nil && o.State != nil {
 				err = p.After(context.Background(), t, o)
