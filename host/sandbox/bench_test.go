@@ -79,15 +79,15 @@ type nothingGlobal struct{ api.MutableGlobal }
 func (nothingGlobal) Get() uint64 { return 0 }
 func (nothingGlobal) Set(uint64)  {}
 
-func (g *plainGuest) call(b *testing.B, ctx context.Context) {
+func (g *plainGuest) call(b *testing.B, ctx context.Context, in []byte) {
 	var stack [2]uint64
 	g.before()
-	stack[0] = uint64(len(benchInput))
+	stack[0] = uint64(len(in))
 	if err := g.alloc.CallWithStack(ctx, stack[:]); err != nil {
 		b.Fatal(err)
 	}
-	g.memory.Write(uint32(stack[0]), benchInput)
-	stack[1] = uint64(len(benchInput))
+	g.memory.Write(uint32(stack[0]), in)
+	stack[1] = uint64(len(in))
 	if err := g.evaluate.CallWithStack(ctx, stack[:]); err != nil {
 		b.Fatal(err)
 	}
@@ -102,14 +102,14 @@ func BenchmarkCall(b *testing.B) {
 		b.Run(name+"/plain", func(b *testing.B) {
 			g := newPlain(b, bytes, wazero.NewRuntimeConfigCompiler())
 			for b.Loop() {
-				g.call(b, g.ctx)
+				g.call(b, g.ctx, benchInput)
 			}
 		})
 		b.Run(name+"/wazero-option", func(b *testing.B) {
 			g := newPlain(b, bytes, wazero.NewRuntimeConfigCompiler().WithCloseOnContextDone(true))
 			for b.Loop() {
 				ctx, cancel := context.WithTimeout(g.ctx, time.Second)
-				g.call(b, ctx)
+				g.call(b, ctx, benchInput)
 				cancel()
 			}
 		})
@@ -122,7 +122,7 @@ func BenchmarkCall(b *testing.B) {
 			g := newPlain(b, metered.Bytes, wazero.NewRuntimeConfigCompiler())
 			b.ReportMetric(float64(len(metered.Bytes)), "bytes")
 			for b.Loop() {
-				g.call(b, g.ctx)
+				g.call(b, g.ctx, benchInput)
 			}
 		})
 		b.Run(name+"/sandbox", func(b *testing.B) {

@@ -1,7 +1,10 @@
 package sandbox
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
+	"encoding/gob"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -15,11 +18,12 @@ import (
 	"github.com/tetratelabs/wazero"
 
 	"github.com/interlock-run/interlock/host/sandbox/meter"
+	"github.com/interlock-run/interlock/host/sandbox/wasm"
 )
 
-// cache keeps native code on disk, a directory for each module. What lies there
-// is executed, so nobody else may write to it, and what is not whole any more is
-// thrown away.
+// cache keeps metered modules and their native code on disk, a directory for each
+// module. What lies there is trusted and executed, so nobody else may write to it,
+// and what is not whole any more is thrown away.
 type cache struct {
 	dir string // empty: nothing is kept
 }
@@ -73,13 +77,79 @@ func (c *cache) sweep() {
 	}
 }
 
-// entry is where the native code of a module lies. The name follows from all
-// that shapes it; the CPU's features are looked after by wazero.
-func (c *cache) entry(wasm []byte) string {
+// admitVersion changes whenever a module might be refused that was not before:
+// what the cache has of one is not looked at again.
+const admitVersion = 1
+
+// entry is where what was made of a module lies. The name follows from all that
+// shapes it; the CPU's features are looked after by wazero.
+func (c *cache) entry(digest string, l Limits) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "%d %s %s %s\n", meter.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-	h.Write(wasm)
+	fmt.Fprintf(h, "%d %d %s %s %s\n", admitVersion, meter.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	fmt.Fprintf(h, "%d %d %+v\n%s\n", l.MemoryPages, slice, l.Caps, digest)
 	return filepath.Join(c.dir, hex.EncodeToString(h.Sum(nil)))
+}
+
+// The files of an entry, beside the native code: the metered module, and what else
+// the meter says of it.
+const (
+	meteredFile = "metered.wasm"
+	meterFile   = "meter"
+)
+
+// about is a metered module without its bytes. Of the many data segments there are
+// three numbers each, which are read faster than structs.
+type about struct {
+	Metered  meter.Metered
+	Segments []byte
+}
+
+// writeMetered puts a metered module into the directory of an entry.
+func writeMetered(dir string, m *meter.Metered) error {
+	a := about{Metered: *m}
+	a.Metered.Bytes, a.Metered.Data = nil, nil
+	for _, d := range m.Data {
+		for _, n := range []uint32{d.Offset, uint32(d.Start), uint32(d.End)} {
+			a.Segments = binary.LittleEndian.AppendUint32(a.Segments, n)
+		}
+	}
+	var text bytes.Buffer
+	err := gob.NewEncoder(&text).Encode(&a)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, meterFile), text.Bytes(), 0o600)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, meteredFile), m.Bytes, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("compilation cache: %w", err)
+	}
+	return nil
+}
+
+// get returns the metered module of an entry that is there and whole, else nil.
+func (c *cache) get(entry string) *meter.Metered {
+	if !c.has(entry) {
+		return nil
+	}
+	var a about
+	text, err := os.ReadFile(filepath.Join(entry, meterFile))
+	if err == nil {
+		err = gob.NewDecoder(bytes.NewReader(text)).Decode(&a)
+	}
+	m := &a.Metered
+	if err == nil {
+		m.Bytes, err = os.ReadFile(filepath.Join(entry, meteredFile))
+	}
+	if err != nil {
+		_ = os.RemoveAll(entry)
+		return nil
+	}
+	for s := a.Segments; len(s) >= 12; s = s[12:] {
+		n := func(k int) uint32 { return binary.LittleEndian.Uint32(s[4*k:]) }
+		m.Data = append(m.Data, wasm.Data{Active: true, Constant: true, Offset: n(0), Start: int(n(1)), End: int(n(2))})
+	}
+	return m
 }
 
 // has says whether an entry is there and whole. A damaged one is removed.

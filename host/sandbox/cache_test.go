@@ -37,8 +37,8 @@ func TestChildCompilesAndTheCacheIsUsed(t *testing.T) {
 	wasm := Policy(&Builder{}).Evaluate(nil, Echo())
 	load(t, newRuntimeIn(t, dir, Limits{}), wasm)
 	before := files(t, dir)
-	if len(before) != 2 {
-		t.Fatalf("the cache holds %v, want the native code and its sum", before)
+	if len(before) != 4 {
+		t.Fatalf("the cache holds %v, want the metered module, what the meter says of it, the native code and a sum", before)
 	}
 	m := load(t, newRuntimeIn(t, dir, Limits{}), wasm)
 	if kind, out := callKind(t, m, "again"); kind != "" || out != "again" {

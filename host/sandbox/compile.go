@@ -7,40 +7,71 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+
+	"github.com/interlock-run/interlock/host/sandbox/meter"
 )
 
-// compile makes native code of a metered module: from the cache, else by a child
-// process where there can be one, else here.
-func (r *Runtime) compile(ctx context.Context, wasm []byte) (*code, error) {
+// prepare admits, meters and compiles a module: or takes from the cache what that
+// made before, else compiles in a child process where there can be one, else here.
+func (r *Runtime) prepare(ctx context.Context, digest string, bytes []byte) (*meter.Metered, *code, error) {
 	store := r.cache
 	if store.dir == "" && childAllowed.Load() {
 		dir, err := os.MkdirTemp("", "interlock-compile-")
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		defer os.RemoveAll(dir)
 		store = &cache{dir: dir}
 	}
 	if store.dir == "" {
-		return r.build(ctx, wazero.NewCompilationCache(), wasm)
+		metered, err := r.limits.meter(bytes)
+		if err != nil {
+			return nil, nil, err
+		}
+		code, err := r.build(ctx, wazero.NewCompilationCache(), metered.Bytes)
+		return metered, code, err
 	}
-	entry := store.entry(wasm)
-	if !store.has(entry) {
-		err := store.fill(entry, func(dir string) error {
-			if childAllowed.Load() {
-				return r.compileInChild(ctx, dir, wasm)
+	entry := store.entry(digest, r.limits)
+	metered := store.get(entry)
+	if metered == nil {
+		var err error
+		if metered, err = r.limits.meter(bytes); err != nil {
+			return nil, nil, err
+		}
+		err = store.fill(entry, func(dir string) error {
+			if err := writeMetered(dir, metered); err != nil {
+				return err
 			}
-			return compileInto(ctx, dir, r.limits.MemoryPages, wasm)
+			if childAllowed.Load() {
+				return r.compileInChild(ctx, dir, metered.Bytes)
+			}
+			return compileInto(ctx, dir, r.limits.MemoryPages, metered.Bytes)
 		})
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	opened, err := store.open(entry)
 	if err != nil {
+		return nil, nil, err
+	}
+	code, err := r.build(ctx, opened, metered.Bytes)
+	return metered, code, err
+}
+
+// meter admits and rewrites a module.
+func (l Limits) meter(bytes []byte) (*meter.Metered, error) {
+	decoded, err := l.admit(bytes)
+	if err != nil {
 		return nil, err
 	}
-	return r.build(ctx, opened, wasm)
+	return meter.Rewrite(decoded, meter.Options{
+		MemoryPages:  l.MemoryPages,
+		TableEntries: uint32(l.Caps.TableEntries),
+		Slice:        slice,
+		Yield:        true,
+		StripData:    true,
+	}), nil
 }
 
 // build makes a wazero runtime for one module.

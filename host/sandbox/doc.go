@@ -32,8 +32,10 @@
 //     fuzzing, and with guests made to evade it.
 //   - Compile (compile.go, child.go, cache.go): a child process with limits on time
 //     and memory turns the metered module into native code, which goes into a
-//     private directory with a digest; this process only loads it. A damaged or
-//     lost file costs a compilation. Tested by damaging files in every way.
+//     private directory with a digest, and the metered module with it; this process
+//     only loads them, and what was admitted under the same caps is not read again.
+//     A damaged or lost file costs a compilation. Tested by damaging files in every
+//     way.
 //   - Isolate (snapshot.go, memory_linux.go): each call starts from the state
 //     after _initialize, interlock_manifest and one interlock_alloc, which know no
 //     input. Memory is mapped copy-on-write from a snapshot and the pages

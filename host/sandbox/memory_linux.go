@@ -10,19 +10,41 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// image is the memory of a snapshot. A big one lies in a file of its own in
-// memory, which instances map copy-on-write: so they share what they do not
-// write, and the kernel knows what they have written.
+// image is the memory of a snapshot. It lies in a file of its own in memory,
+// which instances map copy-on-write: so they share what they do not write, and
+// the kernel knows what they have written. Where it does not tell, a small one is
+// a plain copy.
 type image struct {
 	bytes   []byte
-	file    int      // descriptor, or -1 for a small one
-	pagemap *os.File // nil where the kernel cannot be asked
+	file    int      // descriptor, or -1 for a plain copy
+	pagemap *os.File // nil where the kernel does not tell
 }
 
 func newImage(view []byte) (*image, error) {
-	if len(view) <= smallMemory {
-		return &image{bytes: append([]byte(nil), view...), file: -1}, nil
+	if len(view) == 0 {
+		return copied(view), nil
 	}
+	pagemap := openPagemap()
+	if pagemap == nil && len(view) <= smallMemory {
+		return copied(view), nil
+	}
+	i, err := mapped(view)
+	if err != nil {
+		if pagemap != nil {
+			_ = pagemap.Close()
+		}
+		return nil, err
+	}
+	i.pagemap = pagemap
+	return i, nil
+}
+
+// copied makes an image that is a plain copy.
+func copied(view []byte) *image { return &image{bytes: append([]byte(nil), view...), file: -1} }
+
+// mapped makes an image in a file. Without a pagemap, instances are reset by
+// letting go of all their pages.
+func mapped(view []byte) (*image, error) {
 	file, err := unix.MemfdCreate("interlock-snapshot", unix.MFD_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("memfd: %w", err)
@@ -42,10 +64,22 @@ func newImage(view []byte) (*image, error) {
 		i.close()
 		return nil, fmt.Errorf("protect snapshot: %w", err)
 	}
-	if i.pagemap, err = os.Open("/proc/self/pagemap"); err != nil {
-		i.pagemap = nil
-	}
 	return i, nil
+}
+
+// openPagemap opens what tells of dirty pages, nil before Linux 6.7 and where
+// there is no /proc.
+func openPagemap() *os.File {
+	pagemap, err := os.Open("/proc/self/pagemap")
+	if err != nil {
+		return nil
+	}
+	arg := scanArgument{categoryAnyOf: pageIsHere, returnMask: pageIsHere} // of no addresses
+	if _, errno := arg.scan(pagemap); errno != 0 {
+		_ = pagemap.Close()
+		return nil
+	}
+	return pagemap
 }
 
 func (i *image) close() {
@@ -144,6 +178,14 @@ const (
 
 var errTooDirty = errors.New("too many dirty pages to copy")
 
+// scan asks for the pages of its categories, and returns how many regions of them
+// there are.
+func (a *scanArgument) scan(pagemap *os.File) (int, syscall.Errno) {
+	a.size = uint64(unsafe.Sizeof(*a))
+	n, _, errno := syscall.Syscall(syscall.SYS_IOCTL, pagemap.Fd(), pagemapScan, uintptr(unsafe.Pointer(a)))
+	return int(n), errno
+}
+
 // copyDirty copies back the pages that are no longer the file's own, and clears
 // those that there were not.
 func (l *linear) copyDirty(i *image, size int) error {
@@ -154,10 +196,9 @@ func (l *linear) copyDirty(i *image, size int) error {
 		categoryInverted: pageIsFile, categoryMask: pageIsFile,
 		categoryAnyOf: pageIsHere | pageIsSwap, returnMask: pageIsHere,
 	}
-	arg.size = uint64(unsafe.Sizeof(arg))
 	pages := uint64(0)
 	for arg.start < arg.end {
-		n, _, errno := syscall.Syscall(syscall.SYS_IOCTL, i.pagemap.Fd(), pagemapScan, uintptr(unsafe.Pointer(&arg)))
+		n, errno := arg.scan(i.pagemap)
 		if errno != 0 {
 			return errno
 		}
@@ -171,7 +212,7 @@ func (l *linear) copyDirty(i *image, size int) error {
 			}
 			clear(l.bytes[r.start-base+uint64(n) : r.end-base])
 		}
-		if int(n) < len(l.regions) {
+		if n < len(l.regions) {
 			return nil
 		}
 		arg.start = arg.walkEnd

@@ -60,26 +60,10 @@ type Result struct {
 
 // newModule does all of a Load: it leaves nothing behind when it fails.
 func newModule(ctx context.Context, r *Runtime, digest string, bytes []byte) (*Module, error) {
-	decoded, err := r.limits.admit(bytes)
-	if err != nil {
-		return nil, err
-	}
-	m := &Module{
-		runtime: r,
-		digest:  digest,
-		limits:  r.limits,
-		bytes:   bytes,
-		metered: meter.Rewrite(decoded, meter.Options{
-			MemoryPages:  r.limits.MemoryPages,
-			TableEntries: uint32(r.limits.Caps.TableEntries),
-			Slice:        slice,
-			Yield:        true,
-			StripData:    true,
-		}),
-		slots: make(chan struct{}, r.limits.Concurrency),
-	}
+	m := &Module{runtime: r, digest: digest, limits: r.limits, bytes: bytes, slots: make(chan struct{}, r.limits.Concurrency)}
 	m.counters.times = metrics.NewHistogram(metrics.CallBounds())
-	m.code, err = r.compile(ctx, m.metered.Bytes)
+	var err error
+	m.metered, m.code, err = r.prepare(ctx, digest, bytes)
 	if err != nil {
 		return nil, err
 	}

@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// smallMemory is the size up to which copying all of a memory beats finding out
-// what changed.
+// smallMemory is the size up to which copying all of a memory beats letting go of
+// it, where the kernel does not tell what changed.
 const smallMemory = 256 << 10
 
 // snapshot is an instance's state when its module was loaded, where every call

@@ -1,12 +1,24 @@
 package value
 
-import "unicode/utf8"
+import (
+	"unicode/utf8"
+	"unsafe"
+)
 
 const hexDigits = "0123456789abcdef"
 
 // AppendString appends s as a JSON string. What is not UTF-8 becomes U+FFFD.
 func AppendString(dst []byte, s string) []byte {
-	dst = append(dst, '"')
+	plain := skipPlain(unsafe.Slice(unsafe.StringData(s), len(s)), 0)
+	dst = append(append(dst, '"'), s[:plain]...)
+	if plain < len(s) {
+		dst = appendOdd(dst, s[plain:])
+	}
+	return append(dst, '"')
+}
+
+// appendOdd appends a part of a string that has more than plain characters.
+func appendOdd(dst []byte, s string) []byte {
 	start := 0
 	for i := 0; i < len(s); {
 		c := s[i]
@@ -26,8 +38,7 @@ func AppendString(dst []byte, s string) []byte {
 		i++
 		start = i
 	}
-	dst = append(dst, s[start:]...)
-	return append(dst, '"')
+	return append(dst, s[start:]...)
 }
 
 // appendEscaped appends a byte that cannot stand for itself.

@@ -2,7 +2,6 @@ package value
 
 import (
 	"errors"
-	"math/bits"
 	"strconv"
 	"unicode/utf8"
 )
@@ -54,7 +53,11 @@ func (d *Doc) Parse(text []byte) (Value, error) {
 		d.nodes = make([]node, 0, countValues(text))
 	}
 	p := parser{text: text, nodes: d.nodes}
-	pos := p.value(skipSpace(text, 0), 0)
+	pos := p.quick()
+	if pos < 0 {
+		p.nodes = p.nodes[:0]
+		pos = p.value(skipSpace(text, 0), 0)
+	}
 	if pos >= 0 {
 		if pos = skipSpace(text, pos); pos < len(text) {
 			pos = p.fail(pos, "text after the value")
@@ -312,29 +315,6 @@ func (p *parser) number(pos int) int {
 		}
 	}
 	p.leaf(start, pos, Number, false)
-	return pos
-}
-
-// skipPlain returns the position of the first byte from pos on that does not
-// stand for itself in a string: a quote, a backslash, a control character or a
-// part of a longer rune. It looks at eight bytes at once.
-func skipPlain(text []byte, pos int) int {
-	const ones, tops = 0x0101010101010101, 0x8080808080808080
-	for len(text)-pos >= 8 {
-		b := text[pos : pos+8]
-		w := uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 |
-			uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
-		quote, backslash := w^ones*'"', w^ones*'\\'
-		// A borrow from a lower byte can only make a byte above an odd one look odd.
-		odd := ((w-ones*0x20)&^w | (quote-ones)&^quote | (backslash-ones)&^backslash | w) & tops
-		if odd != 0 {
-			return pos + bits.TrailingZeros64(odd)>>3
-		}
-		pos += 8
-	}
-	for pos < len(text) && text[pos] >= 0x20 && text[pos] < utf8.RuneSelf && text[pos] != '"' && text[pos] != '\\' {
-		pos++
-	}
 	return pos
 }
 

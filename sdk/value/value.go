@@ -42,21 +42,32 @@ func (v Value) Raw() []byte {
 // Get returns the member of an object by its key: the first, should there be
 // more. Anything else than an object has none.
 func (v Value) Get(key string) Value {
-	if v.Kind() != Object {
-		return Value{}
-	}
-	nodes, text := v.doc.nodes, v.doc.text
-	for i, end := v.i+1, nodes[v.i].next; i < end; i = nodes[i+1].next {
-		n := &nodes[i]
-		if n.escaped {
-			if v.doc.is(i, key) {
-				return Value{v.doc, i + 1}
-			}
-		} else if int(n.end-n.start) == len(key) && string(text[n.start:n.end]) == key {
-			return Value{v.doc, i + 1}
+	if v.doc != nil {
+		if i := v.doc.find(v.i, key); i != 0 {
+			return Value{v.doc, i}
 		}
 	}
 	return Value{}
+}
+
+// search returns the index of the value of an object's member. 0, which no
+// member's value has, stands for none and for what is no object.
+func (d *Doc) search(object uint32, key string) uint32 {
+	nodes, text := d.nodes, d.text
+	if nodes[object].kind != Object {
+		return 0
+	}
+	for i, end := object+1, nodes[object].next; i < end; i = nodes[i+1].next {
+		n := &nodes[i]
+		if n.escaped {
+			if d.is(i, key) {
+				return i + 1
+			}
+		} else if int(n.end-n.start) == len(key) && string(text[n.start:n.end]) == key {
+			return i + 1
+		}
+	}
+	return 0
 }
 
 // is reports whether the text at node i is s.
@@ -77,6 +88,9 @@ func (v Value) Is(s string) bool { return v.Kind() == Text && v.doc.is(v.i, s) }
 func (v Value) Text() (string, bool) {
 	if v.Kind() != Text {
 		return "", false
+	}
+	if n := v.node(); !n.escaped {
+		return string(v.doc.text[n.start:n.end]), true
 	}
 	return string(v.AppendText(nil)), true
 }
@@ -159,16 +173,16 @@ func (v Value) Float() (float64, bool) {
 
 // Len returns how many elements an array or members an object has, else 0.
 func (v Value) Len() int {
-	count := 0
-	switch v.Kind() {
-	case Array:
-		for range v.Elements() {
-			count++
-		}
-	case Object:
-		for range v.Members() {
-			count++
-		}
+	kind := v.Kind()
+	if kind < Array {
+		return 0
+	}
+	count, nodes := 0, v.doc.nodes
+	for i, end := v.i+1, nodes[v.i].next; i < end; i = nodes[i].next {
+		count++
+	}
+	if kind == Object {
+		count /= 2 // keys have been counted too
 	}
 	return count
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -67,6 +69,44 @@ func TestParseAgreesWithEncodingJSON(t *testing.T) {
 		}
 		if err == nil && marshal(t, generic(v)) != marshal(t, want) {
 			t.Errorf("%q = %s, want %s", text, marshal(t, generic(v)), marshal(t, want))
+		}
+	}
+}
+
+// TestMutantsAgreeWithEncodingJSON changes a byte or two of texts of all shapes.
+func TestMutantsAgreeWithEncodingJSON(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	whole := []string{
+		`{"abi":1,"phase":"before","run":{"id":"7b4ee031-4f58","tags":["prod","etl"],"labels":{},"run_count":10,"total_run_time":0.25},"force":false,"id":null}`,
+		`[[],{},[{}],{"a":[]},[true,false,null],-1,0,1e3,"",["\u0041\n","é"],{"b\"":{"c":"` + strings.Repeat("x", 20) + `"}}]`,
+		`{ "a" : [ 1 , 2 ] , "b" : { "c" : "d" } , "e" : "12345678" , "f" : -10 , "g" : 0 }`,
+	}
+	const spare = "{}[]:,\"\\ 0123456789-.eEtrufalsn\n\x00\x1f\x7f\x80\xc3\xff"
+	for n := range 30_000 {
+		text := []byte(whole[n%len(whole)])
+		for range 1 + random.IntN(2) {
+			switch at := random.IntN(len(text)); random.IntN(4) {
+			case 0:
+				text = append(text[:at], text[at+1:]...)
+			case 1:
+				text = slices.Insert(text, at, spare[random.IntN(len(spare))])
+			case 2:
+				text = text[:at+1]
+			default:
+				text[at] = spare[random.IntN(len(spare))]
+			}
+		}
+		var want any
+		err := json.Unmarshal(text, &want)
+		if err == nil && !utf8.Valid(text) {
+			continue // encoding/json repairs it
+		}
+		v, got := Parse(text)
+		if (got == nil) != (err == nil) {
+			t.Fatalf("%q: %v, encoding/json says %v", text, got, err)
+		}
+		if err == nil && marshal(t, generic(v)) != marshal(t, want) {
+			t.Fatalf("%q = %s, want %s", text, marshal(t, generic(v)), marshal(t, want))
 		}
 	}
 }
