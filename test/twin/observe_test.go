@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -33,9 +34,13 @@ func (s *side) newRun(c *script, nth int, base time.Time) *run {
 
 // create makes a run by way of the API.
 func (s *side) create(ctx context.Context, k *kind, nth int, body object, known map[string]bool) (*run, error) {
-	r := &run{kind: k, nth: nth, normal: newNormal(known), seen: map[string]string{}}
+	r := &run{kind: k, nth: nth, normal: newNormal(maps.Clone(known)), seen: map[string]string{}}
 	r.normal.know(str(body["name"]))
 	r.normal.ids[s.flow] = "the flow"
+	if k == flowRuns {
+		body = maps.Clone(body)
+		body["flow_id"] = s.flow
+	}
 	reply, err := s.at(nth).Do(ctx, rest.Request{Method: http.MethodPost, Path: k.path, Body: body})
 	if err != nil {
 		return nil, err

@@ -40,6 +40,8 @@ func taskSpecials(base time.Time) []*script {
 			add("cache key of "+kind+", "+name, &script{initial: state("RUNNING"), runCount: 1, proposal: proposal{state: state(kind, details(object{"cache_key": key}))}})
 		}
 	}
+	add("cached by another transition", &script{initial: state("PENDING"), proposal: proposal{state: state("RUNNING", details(object{"cache_key": "another's"}))},
+		world: world{cache: &cached{state: state("COMPLETED", result(), details(object{"transition_id": thisTransition}))}}})
 	text := state("COMPLETED", object{"data": "text"})
 	add("data that is no object", &script{initial: text, runCount: 1, proposal: proposal{state: state("RUNNING")},
 		expect: map[string]string{"set_state status": "200", "set_state.status": "REJECT", "run.state_type": "COMPLETED"}})
