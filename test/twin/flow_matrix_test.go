@@ -20,6 +20,7 @@ const (
 // The clients that propose, by their User-Agent.
 const (
 	newClient    = "prefect/3.8.8 (API 0.8.4)"
+	exactClient  = "prefect/3.4.11 (API 0.8.4)" // the first that renews leases
 	oldClient    = "prefect/3.4.10 (API 0.8.4)"
 	workerClient = "prefect/3.0.1 (API 0.8.3)" // one that manages slots itself
 	strange      = "Mozilla/5.0 prefect/3.8.8"

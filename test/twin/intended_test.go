@@ -2,13 +2,10 @@ package twin
 
 import (
 	"fmt"
-	"os"
+	"maps"
 	"slices"
-	"sort"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/interlock-run/interlock/test/servers"
 )
@@ -28,8 +25,10 @@ type intended struct {
 
 // The plays, as their tests name them.
 const (
-	flowPlay = "flow run transitions"
-	taskPlay = "task run transitions"
+	flowPlay     = "flow run transitions"
+	taskPlay     = "task run transitions"
+	flowSlotPlay = "flow run transitions with slots"
+	taskSlotPlay = "task run transitions with slots"
 )
 
 // seen is what both sides of a case showed, and how the time of what was
@@ -40,7 +39,10 @@ type seen struct {
 }
 
 // differences is the whole list.
-var differences = []intended{
+var differences = slices.Concat(ofStates, ofSlots)
+
+// ofStates are those about states and the run's row.
+var ofStates = []intended{
 	{
 		name: "a resume is no run",
 		why:  "the reference sets resuming after it counted and cleared it, so a resume uses up a retry and the flag stays",
@@ -92,17 +94,21 @@ var differences = []intended{
 }
 
 func resumed(s *script, c *seen) map[string]string {
-	if s.kind != flowRuns || s.proposal.force || s.initialType() != "PAUSED" || s.proposedType() == "PAUSED" || nameOf(s.proposal.state) == "Late" {
+	at := s.current(c)
+	if s.kind != flowRuns || s.proposal.force || at["type"] != "PAUSED" || s.proposedType() == "PAUSED" || nameOf(s.proposal.state) == "Late" {
 		return nil
 	}
-	before := fmt.Sprint(s.policy["resuming"])
+	before := "false"
+	if v, given := s.policy["resuming"]; given {
+		before = fmt.Sprint(v)
+	}
 	// A client before API 0.8.4 knows nothing of resuming.
 	old := s.proposal.version == "0.8.3" || s.proposal.version == "0.8.2"
 	ended := before // by a state that is terminal
 	if before == "true" && !old {
 		ended = "false"
 	}
-	suspended := detail(s.initial, "pause_reschedule") == true
+	suspended := detail(at, "pause_reschedule") == true
 	want := map[string]string{}
 	resuming := func(v string) map[string]string { want["run.empirical_policy.resuming"] = v; return want }
 	switch kind := s.proposedType(); {
@@ -115,7 +121,7 @@ func resumed(s *script, c *seen) map[string]string {
 	case kind == "SCHEDULED", kind == "RUNNING" && old:
 		return nil
 	case kind == "RUNNING":
-		want["run.run_count"] = fmt.Sprint(s.runCount)
+		want["run.run_count"] = fmt.Sprint(s.runCount + s.runs())
 		return resuming("false")
 	}
 	return resuming(ended)
@@ -213,26 +219,50 @@ func odd(s *script, c *seen) map[string]string {
 	if s.expect == nil || c.ref["set_state status"] != "500" {
 		return nil
 	}
-	want := map[string]string{}
-	for _, d := range compare(c.ref, c.ours) {
-		want[d.path] = d.ours
-	}
-	for path, value := range s.expect {
-		want[path] = value
-	}
-	return want
+	return c.but(s.expect)
 }
 
-// withoutRules names the entries of the reference's CoreFlowPolicy that ours
-// does not have yet, each with why no case here can meet it. The list shrinks:
-// an entry that ours has must leave it.
-var withoutRules = map[string]string{
-	"ValidateDeploymentConcurrencyAtRunning":               "needs a deployment with a limit",
-	"SecureFlowConcurrencySlots":                           "needs a deployment with a limit",
-	"RemoveDeploymentConcurrencyLeaseForOldClientVersions": "needs a lease",
-	"PreserveDeploymentConcurrencyLeaseId":                 "work of the host in every transition",
-	"InstrumentFlowRunStateTransitions":                    "work of the host in every transition",
-	"ReleaseFlowConcurrencySlots":                          "needs a deployment with a limit",
+// but takes interlock's word for whatever differs, but for the leaves of want.
+func (c *seen) but(want map[string]string) map[string]string {
+	all := map[string]string{}
+	for _, d := range compare(c.ref, c.ours) {
+		all[d.path] = d.ours
+	}
+	maps.Copy(all, want)
+	return all
+}
+
+// current is the state that the run was in when the proposal came.
+func (s *script) current(c *seen) object {
+	n := len(s.prelude)
+	if n == 0 {
+		return s.initial
+	}
+	kind, name := c.ours[s.last()+".state.type"], c.ours[s.last()+".state.name"]
+	if made := s.prelude[n-1].state; made["type"] == kind {
+		return made
+	}
+	return object{"type": kind, "name": name}
+}
+
+// last names the last request of the prelude.
+func (s *script) last() string { return preludeName(len(s.prelude) - 1) }
+
+func preludeName(i int) string {
+	if i == 0 {
+		return "prelude"
+	}
+	return fmt.Sprintf("prelude %d", i)
+}
+
+// runs is how often the prelude had the run RUNNING.
+func (s *script) runs() (n int) {
+	for _, p := range s.prelude {
+		if p.state["type"] == "RUNNING" {
+			n++
+		}
+	}
+	return n
 }
 
 var coreFlowPolicy = []string{
@@ -243,8 +273,7 @@ var coreFlowPolicy = []string{
 	"RetryFailedFlows", "InstrumentFlowRunStateTransitions", "ReleaseFlowConcurrencySlots",
 }
 
-// checkPolicies asserts that ours has the reference's entries in its order, but
-// those in withoutRules.
+// checkPolicies asserts that ours has the reference's entries in its order.
 func checkPolicies(t *testing.T, p *pair) {
 	t.Helper()
 	if p.ours.server.Kind == servers.Reference {
@@ -254,97 +283,11 @@ func checkPolicies(t *testing.T, p *pair) {
 	if err := p.ours.client.Get(t.Context(), "/interlock/policies/CoreFlowPolicy", &policy); err != nil {
 		t.Fatal(err)
 	}
-	var want, got []string
-	for _, name := range coreFlowPolicy {
-		if _, without := withoutRules[name]; !without {
-			want = append(want, name)
-		}
-	}
+	want, got := coreFlowPolicy, []string(nil)
 	for _, e := range policy.Entries {
 		got = append(got, e.Name)
 	}
 	if strings.Join(want, " ") != strings.Join(got, " ") {
 		t.Errorf("CoreFlowPolicy is\n%s, want\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
-	}
-}
-
-// report gathers what cases showed.
-type report struct {
-	mu       sync.Mutex
-	seen     map[string]int // cases by intended difference
-	groups   map[string][]string
-	order    []string
-	failures int
-}
-
-// add files the differences of a case.
-func (r *report) add(s *script, base time.Time, ref, ours map[string]string) {
-	c := &seen{before(base), ref, ours}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.seen == nil {
-		r.seen, r.groups = map[string]int{}, map[string][]string{}
-	}
-	expect := map[string]string{}
-	var rest []string
-	for _, d := range differences {
-		want := d.ours(s, c)
-		if want == nil || os.Getenv(selfEnv) == "1" {
-			continue
-		}
-		shown := false
-		for path, value := range want {
-			expect[path] = value
-			if was, ok := ref[path]; was != value && (ok || value != missing) {
-				shown = true
-			}
-			if got, ok := ours[path]; (ok && got != value) || (!ok && value != missing) {
-				rest = append(rest, fmt.Sprintf("%s: ours %q, want %q by intended difference %q", path, got, value, d.name))
-			}
-		}
-		if shown {
-			r.seen[d.name]++
-		}
-	}
-	for _, d := range compare(ref, ours) {
-		if _, ok := expect[d.path]; !ok {
-			rest = append(rest, d.String())
-		}
-	}
-	sort.Strings(rest)
-	if len(rest) == 0 {
-		return
-	}
-	r.failures++
-	key := strings.Join(rest, "\n    ")
-	if _, ok := r.groups[key]; !ok {
-		r.order = append(r.order, key)
-	}
-	r.groups[key] = append(r.groups[key], s.name)
-}
-
-// finish prints what was compared and fails the test for what is not intended.
-func (r *report) finish(t *testing.T, cases int, what string, took time.Duration) {
-	t.Helper()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, key := range r.order {
-		names := r.groups[key]
-		more := ""
-		if len(names) > 6 {
-			more = fmt.Sprintf("\n  and %d more", len(names)-6)
-		}
-		t.Errorf("%d cases differ:\n  %s%s\n    %s", len(names), strings.Join(names[:min(6, len(names))], "\n  "), more, key)
-	}
-	fmt.Printf("twin: %d %s compared in %.0f s, %d differ\n", cases, what, took.Seconds(), r.failures)
-	if os.Getenv(selfEnv) == "1" {
-		return
-	}
-	for _, d := range differences {
-		if r.seen[d.name] > 0 {
-			fmt.Printf("twin:   intended: %s, %d cases: %s\n", d.name, r.seen[d.name], d.why)
-		} else if slices.Contains(d.in, what) {
-			t.Errorf("no case shows the intended difference %q: take it from the list", d.name)
-		}
 	}
 }

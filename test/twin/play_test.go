@@ -40,6 +40,9 @@ func (p *pair) playPart(t *testing.T, r *report, cases []*script, base time.Time
 	for i, c := range cases {
 		r.add(c, base, refs[i].seen, ours[i].seen)
 	}
+	if err := p.ref.forgetLeases(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // arrange writes the rows of scripts on both sides.
@@ -69,8 +72,13 @@ func (p *pair) readAll(t *testing.T, cases []*script, refs, ours []*run) {
 
 // perform makes a script's requests on one side.
 func (s *side) perform(ctx context.Context, c *script, r *run) error {
-	for _, p := range c.prelude {
-		if _, err := s.propose(ctx, r, "prelude", p); err != nil {
+	for i, p := range c.prelude {
+		if _, err := s.propose(ctx, r, preludeName(i), p); err != nil {
+			return err
+		}
+	}
+	if c.drop {
+		if err := s.giveBack(ctx, r); err != nil {
 			return err
 		}
 	}

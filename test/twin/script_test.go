@@ -60,6 +60,8 @@ type script struct {
 	pid      string // infrastructure_pid
 	world    world
 	prelude  []proposal // made before the one that is looked at
+	drop     bool       // the run's lease is given back in between
+	holds    bool       // the run holds a slot of its deployment by then
 	change   string     // SQL in between; $1 is the id of the run's first limit
 	proposal proposal
 	// expect is what interlock must show where the reference fails with 500.

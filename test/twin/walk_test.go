@@ -26,8 +26,9 @@ func TestWalks(t *testing.T) {
 		if full() {
 			n = 2000
 		}
-		p.walks(t, "walks of flow runs", n/2, flowWalk)
-		p.walks(t, "walks of task runs", n/2, taskWalk)
+		p.walks(t, "walks of flow runs", n*2/5, flowWalk)
+		p.walks(t, "walks of task runs", n*2/5, limitedTaskWalk)
+		p.walks(t, "walks of flow runs with slots", n/5, slotWalk)
 	})
 	t.Run("sqlite", func(t *testing.T) {
 		p := newPair(t, false)
@@ -42,7 +43,8 @@ func TestWalks(t *testing.T) {
 type walker struct {
 	script  *script
 	options []step
-	clear   func(at string, p proposal) bool
+	agent   string
+	clear   func(at object, p proposal) bool
 }
 
 // step is a proposal to the run of the walk, or to its flow run.
@@ -89,8 +91,8 @@ func (p *pair) walks(t *testing.T, what string, n int, make func(base time.Time,
 // walk leads both servers along the same path. The next step is chosen by where
 // the reference stands.
 func (p *pair) walk(ctx context.Context, w *walker, random *rand.Rand, ref, ours *run) ([]string, error) {
-	at := w.script.initialType()
-	trail := []string{at}
+	at := w.script.initial
+	trail := []string{w.script.initialType()}
 	for i := range steps {
 		name := fmt.Sprintf("step %02d", i)
 		if i == steps-1 {
@@ -113,18 +115,18 @@ func (p *pair) walk(ctx context.Context, w *walker, random *rand.Rand, ref, ours
 			continue
 		}
 		if m, ok := reply.(object); ok && field(m["state"], "type") != "" {
-			at = field(m["state"], "type")
+			at = m["state"].(object)
 		}
-		trail = append(trail, next.String()+" => "+at)
+		trail = append(trail, next.String()+" => "+nameOf(at))
 	}
 	return trail, nil
 }
 
 // choose draws the next step.
-func (w *walker) choose(random *rand.Rand, at, seed string) (step, proposal) {
+func (w *walker) choose(random *rand.Rand, at object, seed string) (step, proposal) {
 	for {
 		s := w.options[random.IntN(len(w.options))]
-		c := script{proposal: proposal{state: s.state, force: s.toFlow || random.IntN(6) == 0, version: []string{"", "0.8.4", "0.8.3"}[random.IntN(3)]}}
+		c := script{proposal: proposal{state: s.state, force: s.toFlow || random.IntN(6) == 0, version: []string{"", "0.8.4", "0.8.3"}[random.IntN(3)], agent: w.agent}}
 		if s.toFlow || w.clear(at, c.proposal) {
 			if nameOf(s.state) == "Completed" && detail(s.state, "cache_key") != nil {
 				return s, c.proposal // a cached state would show whose it is
@@ -181,8 +183,61 @@ func steady(states ...object) []step {
 }
 
 // flowClear leaves out what is about resuming: a run that leaves a pause.
-func flowClear(at string, p proposal) bool {
-	return p.force || at != "PAUSED" || p.state["type"] == "PAUSED" || nameOf(p.state) == "Late"
+func flowClear(at object, p proposal) bool {
+	return p.force || at["type"] != "PAUSED" || p.state["type"] == "PAUSED" || nameOf(p.state) == "Late"
+}
+
+// slotWalk walks a flow run whose deployment has a limit, by a client that
+// renews leases.
+func slotWalk(base time.Time, random *rand.Rand, n int) *walker {
+	future, past := when(base, 48*time.Hour), when(base, -48*time.Hour)
+	limit := 1 + random.IntN(3)
+	s := &script{kind: flowRuns, name: fmt.Sprintf("walk with slots %d", n), initial: state("SCHEDULED", details(object{"scheduled_time": past})), pid: "pid-1",
+		policy: object{"retries": random.IntN(3), "retry_delay": 0}}
+	s.world.deployment = &deployment{limit: limit, used: random.IntN(limit + 1), strategy: []string{"", "ENQUEUE", "CANCEL_NEW"}[random.IntN(3)]}
+	if random.IntN(2) == 0 {
+		s.world.deployment.grace = graceTime
+	}
+	return &walker{script: s, agent: newClient, clear: slotClear, options: steady(
+		state("SCHEDULED", details(object{"scheduled_time": past})), state("SCHEDULED", details(object{"scheduled_time": future})), state("SCHEDULED", named("Late"), details(object{"scheduled_time": past})),
+		state("PENDING"), state("PENDING"), state("PENDING"), state("PENDING", named("Submitting")),
+		state("RUNNING"), state("RUNNING"), state("RUNNING"), state("RUNNING"), state("COMPLETED"), state("FAILED"), state("FAILED"), state("FAILED"),
+		state("CRASHED"), state("CANCELLED"), state("CANCELLING"),
+		state("PAUSED", named("Suspended"), details(object{"pause_timeout": future, "pause_key": "a", "pause_reschedule": true})),
+		state("PAUSED", named("Suspended"), details(object{"pause_timeout": future, "pause_key": "b", "pause_reschedule": true})),
+	)}
+}
+
+// slotClear leaves out what [ofSlots] is about: forced states, runs that start
+// without being PENDING, and all but the retry of a run that kept its slot for it.
+func slotClear(at object, p proposal) bool {
+	to := p.state["type"]
+	switch {
+	case p.force:
+		return false
+	case nameOf(at) == "AwaitingRetry":
+		return to == "RUNNING"
+	case at["type"] == "PAUSED":
+		return to == "SCHEDULED" || to == "PAUSED"
+	case to == "RUNNING":
+		return at["type"] == "PENDING" || at["type"] == "RUNNING" || at["type"] == "CANCELLING"
+	}
+	return true
+}
+
+// limitedTaskWalk is taskWalk with a limit on the tag now and then.
+func limitedTaskWalk(base time.Time, random *rand.Rand, n int) *walker {
+	w := taskWalk(base, random, n)
+	if random.IntN(3) == 0 {
+		limit := 1 + random.IntN(2)
+		w.script.world.tags = []tag{{name: "a", limit: limit, used: random.IntN(limit + 1)}, {name: "b", limit: 5, used: 1}}
+	}
+	return w
+}
+
+// taskClear leaves out runs that are to run while they do.
+func taskClear(at object, p proposal) bool {
+	return p.force || p.state["type"] != "RUNNING" || at["type"] != "RUNNING" && at["type"] != "CANCELLING"
 }
 
 // taskWalk walks a task run, whose flow run now and then moves too.
@@ -206,5 +261,5 @@ func taskWalk(base time.Time, random *rand.Rand, n int) *walker {
 		options = append(options, step{state("RUNNING"), true}, step{state("RUNNING"), true}, step{state("RUNNING"), true},
 			step{state("PAUSED", details(object{"pause_timeout": future, "pause_key": "k"})), true}, step{state("CANCELLING"), true})
 	}
-	return &walker{script: s, clear: func(string, proposal) bool { return true }, options: options}
+	return &walker{script: s, clear: taskClear, options: options}
 }
