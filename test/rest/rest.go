@@ -30,6 +30,13 @@ func New(url string, retries int) *Client {
 	return &Client{base: url + "/api", http: &http.Client{Timeout: 2 * time.Minute, Transport: transport}, retries: retries}
 }
 
+// OneEach has the client open a connection for each request. The reference
+// closes the connection after some errors, which may meet the next request on it.
+func (c *Client) OneEach() *Client {
+	c.http.Transport.(*http.Transport).DisableKeepAlives = true
+	return c
+}
+
 // Request is one call. Body is sent as JSON, or as it is if it is []byte; nil
 // sends none.
 type Request struct {

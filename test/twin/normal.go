@@ -25,24 +25,58 @@ type window struct {
 // slack covers that instants are cut to microseconds.
 const slack = 10 * time.Microsecond
 
-// delays are what rules add to now, in the scripts.
-var delays = []time.Duration{0, retryDelay * time.Second}
+// The delays that the scripts use or the servers have, in seconds. They are so
+// far apart that none is taken for another while a script goes on.
+const (
+	retryDelay    = 700 // retry_delay
+	firstDelay    = 400 // the items of a retry_delay that is a list
+	secondDelay   = 500
+	fractionDelay = 901 // halves of a second
+	negativeDelay = -600
+	jitterDelay   = 5000 // retry_delay with jitter
+	slotWait      = 30   // of a run that waits for a deployment's slot
+	leaseTime     = 300  // of a deployment's slot
+	graceTime     = 90   // of a deployment's slot where the deployment says so
+	tagWait       = 10   // mean of a task run that waits for a tag's slot
+)
 
-// retryDelay is the retry_delay that the scripts use, in seconds.
-const retryDelay = 7
+// delays are what rules add to now.
+var delays = []time.Duration{0, retryDelay * time.Second, firstDelay * time.Second, secondDelay * time.Second,
+	fractionDelay * time.Second / 2, negativeDelay * time.Second, slotWait * time.Second, leaseTime * time.Second, graceTime * time.Second}
+
+// A random delay of mean m with the factor jitterFactor lies between
+// jitterLeast and jitterMost times m.
+const (
+	jitterFactor = 0.3
+	jitterLeast  = 0.75
+	jitterMost   = 1 + jitterFactor
+)
 
 // normal turns the values of one case on one server into words that are the
 // same on the other server if both did the same: an id becomes the order of its
 // first sight, an instant the request it fell into.
 type normal struct {
 	windows []window
-	given   map[string]bool // texts, ids and times that the script sent
+	given   map[string]bool  // texts, ids and times that the script sent
+	times   map[int64]string // the given times by nanosecond
 	ids     map[string]string
 	history float64 // seconds in RUNNING by the run's states
 }
 
 func newNormal(given map[string]bool) *normal {
-	return &normal{given: given, ids: map[string]string{}}
+	n := &normal{given: given, times: map[int64]string{}, ids: map[string]string{}}
+	for text := range given {
+		n.know(text)
+	}
+	return n
+}
+
+// know adds to what the script gave.
+func (n *normal) know(text string) {
+	n.given[text] = true
+	if t, err := parseTime(text); err == nil {
+		n.times[t.UnixNano()] = t.UTC().Format(time.RFC3339Nano)
+	}
 }
 
 // flatten writes v to out, a leaf a key: "state.state_details.cache_key".
@@ -174,14 +208,19 @@ func parseTime(s string) (time.Time, error) {
 	if len(s) < len("2006-01-02T15:04:05") || s[4] != '-' {
 		return time.Time{}, fmt.Errorf("no time: %q", s)
 	}
-	return time.Parse(time.RFC3339Nano, strings.Replace(s, " ", "T", 1))
+	var t time.Time
+	var err error
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02 15:04:05.999999Z07:00", "2006-01-02 15:04:05.999999Z07", "2006-01-02 15:04:05.999999"} {
+		if t, err = time.Parse(layout, s); err == nil {
+			return t, nil
+		}
+	}
+	return t, err
 }
 
 func (n *normal) instant(t time.Time) string {
-	for given := range n.given {
-		if g, err := parseTime(given); err == nil && g.Equal(t) {
-			return g.UTC().Format(time.RFC3339Nano)
-		}
+	if name, ok := n.times[t.UnixNano()]; ok {
+		return name
 	}
 	// The newest request first: windows do not overlap within a case.
 	for _, w := range slices.Backward(n.windows) {
@@ -193,6 +232,9 @@ func (n *normal) instant(t time.Time) string {
 				}
 				return fmt.Sprintf("time of %s + %s", w.name, d)
 			}
+		}
+		if t.After(w.from.Add(time.Duration(jitterDelay*jitterLeast*float64(time.Second)))) && t.Before(w.to.Add(time.Duration(jitterDelay*jitterMost*float64(time.Second)))) {
+			return "time of " + w.name + " + jitter"
 		}
 	}
 	return "time " + t.UTC().Format(time.RFC3339)
@@ -210,15 +252,20 @@ func (n *normal) delay(v any) string {
 	reaches := func(t time.Time) bool {
 		return seconds <= t.Sub(request.from).Seconds()+1 && seconds >= t.Sub(request.to).Seconds()-1
 	}
-	for given := range n.given {
-		if g, err := parseTime(given); err == nil && reaches(g) {
-			return "until " + given
+	for at, name := range n.times {
+		if reaches(time.Unix(0, at)) {
+			return "until " + name
 		}
 	}
 	for _, w := range n.windows {
-		if reaches(w.to.Add(retryDelay * time.Second)) {
-			return "until the retry"
+		for _, d := range delays[1:] {
+			if reaches(w.to.Add(d)) {
+				return fmt.Sprintf("until time of %s + %s", w.name, d)
+			}
 		}
+	}
+	if seconds >= math.Floor(tagWait*jitterLeast) && seconds <= math.Ceil(tagWait*jitterMost) {
+		return "a wait for slots"
 	}
 	return number.String()
 }

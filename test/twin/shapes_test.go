@@ -126,7 +126,7 @@ func (k *talk) send(t *testing.T, name string, r request) (map[string]string, er
 		var sent any
 		if json.Unmarshal([]byte(r.body), &sent) == nil {
 			for text := range given(sent) {
-				k.normal.given[text] = true
+				k.normal.know(text)
 			}
 		}
 	}
@@ -212,7 +212,7 @@ func fixtures() []request {
 		post("/flow_runs/", `{"flow_id":"{alpha}","name":"again","idempotency_key":"key-1"}`),
 		post("/flow_runs/{r1}/set_state", `{"state":{"type":"RUNNING"}}`),
 		post("/flow_runs/{r1}/set_state", `{"state":{"type":"COMPLETED","data":{"type":"reference","storage_key":"s"}}}`),
-		post("/task_runs/", `{"flow_run_id":"{r3}","task_key":"t","dynamic_key":"0","name":"t1","tags":["a"],"empirical_policy":{"retries":2,"retry_delay":[7,7]},"task_inputs":{"x":[{"input_type":"parameter","name":"p"}]},"cache_key":"c","labels":{"l":true}}`).as("t1"),
+		post("/task_runs/", `{"flow_run_id":"{r3}","task_key":"t","dynamic_key":"0","name":"t1","tags":["a"],"empirical_policy":{"retries":2,"retry_delay":[700,700]},"task_inputs":{"x":[{"input_type":"parameter","name":"p"}]},"cache_key":"c","labels":{"l":true}}`).as("t1"),
 		post("/task_runs/", `{"flow_run_id":"{r3}","task_key":"t","dynamic_key":"1","name":"t2","state":{"type":"SCHEDULED"}}`).as("t2"),
 		post("/task_runs/", `{"flow_run_id":"{r3}","task_key":"sub","dynamic_key":"0","name":"t3","tags":["b"],"task_version":"v"}`).as("t3"),
 		post("/task_runs/", `{"task_key":"alone","dynamic_key":"0","name":"t4"}`).as("t4"),
