@@ -17,7 +17,7 @@ EXAMPLES := $(patsubst examples/policies/%/main.go,bin/policies/%.wasm,$(wildcar
 # Guests are made of the SDK and the rules alone.
 GUEST_SOURCES := $(shell find sdk policies examples/policies -name '*.go' -not -name '*_test.go' 2>/dev/null)
 
-.PHONY: docs help run build policies test test-go test-client test-twin lint fmt bench bombs corpus fuzz kill swap check clean venv
+.PHONY: docs help run build policies test test-go test-client test-twin twin lint fmt bench bombs corpus fuzz kill swap check clean venv
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -52,6 +52,9 @@ test-go: build venv ## unit and conformance tests, on SQLite and on Postgres
 
 test-twin: build venv ## side by side with the reference
 	$(GO) test -p 1 -timeout 30m -count=1 ./test/...
+
+twin: build venv ## side by side with the reference, every case and 2,000 walks (minutes)
+	INTERLOCK_TWIN_FULL=1 $(GO) test -timeout 60m -count=1 -v ./test/twin
 
 test-client: build venv ## flows run by the real client
 	PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/python -m pytest -q -p no:cacheprovider test/client
