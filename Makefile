@@ -21,7 +21,7 @@ EXAMPLES := $(patsubst examples/policies/%/main.go,bin/policies/%.wasm,$(wildcar
 # Guests are made of the SDK and the rules alone.
 GUEST_SOURCES := $(shell find sdk policies examples/policies '(' -name '*.go' -o -name '*.s' ')' -not -name '*_test.go' 2>/dev/null)
 
-.PHONY: docs help run build policies test test-go test-client test-twin test-guests lint fmt bench bench-sandbox bombs corpus fuzz kill swap check clean venv
+.PHONY: docs help run build policies test test-go test-client test-twin twin test-guests lint fmt bench bench-sandbox bombs corpus fuzz kill swap check clean venv
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -57,6 +57,9 @@ test-go: build venv ## unit and conformance tests, on SQLite and on Postgres
 
 test-twin: build venv ## side by side with the reference
 	$(GO) test -p 1 -timeout 30m -count=1 ./test/...
+
+twin: build venv ## side by side with the reference, every case and 2,000 walks (minutes)
+	INTERLOCK_TWIN_FULL=1 $(GO) test -timeout 60m -count=1 -v ./test/twin
 
 # Most of it is Python starting, so the databases have a process each.
 test-client: build venv ## flows run by the real client

@@ -3,12 +3,15 @@ package twin
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"sort"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/interlock-run/interlock/test/servers"
 )
 
 // report gathers what cases showed.
@@ -88,6 +91,23 @@ func (r *report) finish(t *testing.T, cases int, what string, took time.Duration
 			fmt.Printf("twin:   intended: %s, %d cases: %s\n", d.name, r.seen[d.name], d.why)
 		} else if slices.Contains(d.in, what) {
 			t.Errorf("no case shows the intended difference %q: take it from the list", d.name)
+		}
+	}
+}
+
+// TestEveryDifferenceIsExplained holds RATIONALE.md to the list.
+func TestEveryDifferenceIsExplained(t *testing.T) {
+	root, err := servers.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(filepath.Join(root, "RATIONALE.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range differences {
+		if !strings.Contains(strings.ToLower(string(raw)), "**"+d.name) {
+			t.Errorf("RATIONALE.md does not have %q", d.name)
 		}
 	}
 }

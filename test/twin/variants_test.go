@@ -49,8 +49,10 @@ func TestVariants(t *testing.T) {
 		factors []factor
 		scripts int
 	}{
-		"flow runs": {flowFactors(), len(flowStates(now)) * len(flowProposals(now))},
-		"task runs": {taskFactors(), len(taskStates(now)) * len(taskProposals(now))},
+		"flow runs":          {flowFactors(), len(flowStates(now)) * len(flowProposals(now))},
+		"task runs":          {taskFactors(), len(taskStates(now)) * len(taskProposals(now))},
+		"slots of flow runs": {slotFactors(), len(situations(now)) * len(slotProposals(now))},
+		"slots of task runs": {tagFactors(), len(tagSituations(now)) * len(tagProposals())},
 	} {
 		for i, a := range m.factors {
 			for j, b := range m.factors[:i] {
