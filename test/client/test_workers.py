@@ -38,7 +38,7 @@ def test_a_worker_runs_what_was_deployed(server):
     run = server.get(f"/flow_runs/{run['id']}")
     assert (run["state_type"], run["parameters"], run["run_count"]) == ("COMPLETED", {"name": "world", "times": 2}, 1)
     assert "deployed" in run["tags"] and run["infrastructure_pid"]
-    assert [s["type"] for s in server.states(run["id"])] == ["SCHEDULED", "PENDING", "RUNNING", "COMPLETED"]
+    assert [s["type"] for s in server.states(run["id"])] == ["SCHEDULED", "PENDING", "PENDING", "RUNNING", "COMPLETED"], "the worker submits it"
     limit = server.get(f"/v2/concurrency_limits/deployment:{deployment['id']}")
     assert limit["active_slots"] == 0, "the run gave its slot back"
 
