@@ -29,7 +29,7 @@ type Limits struct {
 	Fuel        uint64        // work of one call in units, about wasm instructions; default 10 million, some milliseconds
 	InitFuel    uint64        // work of _initialize; default 100 million
 	StackBytes  uint32        // stack of nested calls, estimated from above; default 512 KiB
-	LoadTime    time.Duration // wall clock of _initialize, and of compiling; default 20 s
+	LoadTime    time.Duration // wall clock of _initialize, and processor time of compiling; default 20 s
 	Caps        wasm.Caps     // what a module may contain; MemoryPages stands above
 }
 
