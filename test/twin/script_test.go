@@ -64,6 +64,7 @@ type script struct {
 	holds    bool       // the run holds a slot of its deployment by then
 	change   string     // SQL in between; $1 is the id of the run's first limit
 	proposal proposal
+	walk     bool // the proposal is the last of many
 	// expect is what interlock must show where the reference fails with 500.
 	expect map[string]string
 }

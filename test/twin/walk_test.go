@@ -54,38 +54,33 @@ type step struct {
 }
 
 // walks plays n walks and reports what differs.
-func (p *pair) walks(t *testing.T, what string, n int, make func(base time.Time, random *rand.Rand, n int) *walker) {
-	t.Helper()
-	base, began := time.Now(), time.Now()
-	ctx := t.Context()
-	all, cases := [](*walker){}, []*script{}
-	randoms := []*rand.Rand{}
-	for i := range n {
-		random := rand.New(rand.NewPCG(walkSeed, uint64(i)))
-		w := make(base, random, i)
-		all, cases, randoms = append(all, w), append(cases, w.script), append(randoms, random)
-	}
-	refs, ours := p.arrange(t, cases, base)
-	paths := map[*script]string{}
-	trails := [][]string{}
-	for range n {
-		trails = append(trails, nil)
-	}
-	err := p.each(ctx, n, func(ctx context.Context, i int) (err error) {
-		trails[i], err = p.walk(ctx, all[i], randoms[i], refs[i], ours[i])
-		return err
+func (p *pair) walks(t *testing.T, what string, n int, draw func(base time.Time, random *rand.Rand, n int) *walker) {
+	t.Run(what, func(t *testing.T) {
+		base, began := time.Now(), time.Now()
+		all, cases, randoms := make([]*walker, n), make([]*script, n), make([]*rand.Rand, n)
+		for i := range n {
+			randoms[i] = rand.New(rand.NewPCG(walkSeed, uint64(i)))
+			all[i] = draw(base, randoms[i], i)
+			cases[i] = all[i].script
+			cases[i].walk = true
+		}
+		refs, ours := p.arrange(t, cases, base)
+		trails := make([][]string, n)
+		err := p.each(t.Context(), n, func(ctx context.Context, i int) (err error) {
+			trails[i], err = p.walk(ctx, all[i], randoms[i], refs[i], ours[i])
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.readAll(t, cases, refs, ours)
+		r := &report{}
+		for i, c := range cases {
+			c.name += ": " + strings.Join(trails[i], ", ")
+			r.add(c, base, refs[i].seen, ours[i].seen)
+		}
+		r.finish(t, n, what, time.Since(began))
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &report{}
-	p.readAll(t, cases, refs, ours)
-	for i, c := range cases {
-		paths[c] = strings.Join(trails[i], ", ")
-		c.name += ": " + paths[c]
-		r.add(c, base, refs[i].seen, ours[i].seen)
-	}
-	r.finish(t, n, what, time.Since(began))
 }
 
 // walk leads both servers along the same path. The next step is chosen by where
@@ -219,7 +214,7 @@ func slotClear(at object, p proposal) bool {
 		return to == "RUNNING"
 	case at["type"] == "PAUSED":
 		return to == "SCHEDULED" || to == "PAUSED"
-	case to == "RUNNING":
+	case to == "RUNNING", to == "CANCELLING":
 		return at["type"] == "PENDING" || at["type"] == "RUNNING" || at["type"] == "CANCELLING"
 	}
 	return true
