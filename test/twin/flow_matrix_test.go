@@ -2,7 +2,6 @@ package twin
 
 import (
 	"fmt"
-	"testing"
 	"time"
 )
 
@@ -163,13 +162,4 @@ func matrix(k *kind, states, proposals []labelled, factors []factor) []*script {
 		}
 	}
 	return all
-}
-
-// TestFlowRunTransitions is the matrix of flow runs.
-func TestFlowRunTransitions(t *testing.T) {
-	base := time.Now()
-	p := newPair(t, true)
-	checkPolicies(t, p)
-	cases := matrix(flowRuns, flowStates(base), flowProposals(base), flowFactors())
-	p.play(t, flowPlay, append(cases, flowSpecials(base)...), base)
 }

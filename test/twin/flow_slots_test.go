@@ -2,7 +2,6 @@ package twin
 
 import (
 	"fmt"
-	"testing"
 	"time"
 )
 
@@ -145,10 +144,4 @@ func starts(base time.Time) []*script {
 		}
 	}
 	return all
-}
-
-// TestFlowRunSlots is the matrix of flow runs whose deployment has a limit.
-func TestFlowRunSlots(t *testing.T) {
-	base := time.Now()
-	newPair(t, true).play(t, flowSlotPlay, flowSlots(base), base)
 }

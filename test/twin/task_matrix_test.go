@@ -2,11 +2,10 @@ package twin
 
 import (
 	"fmt"
-	"testing"
 	"time"
 )
 
-// cacheKey is the key that proposals of the matrix have; the world may have a row for it.
+// keyed is the cache key of a script; the world may have a row for it.
 func keyed(name string) string { return "key of " + name }
 
 // taskStates are the states that task runs of the matrix are in.
@@ -141,12 +140,4 @@ func (s *script) propose(more object) {
 		d[k] = v
 	}
 	s.proposal.state = state(s.proposedType(), s.proposal.state, details(d))
-}
-
-// TestTaskRunTransitions is the matrix of task runs.
-func TestTaskRunTransitions(t *testing.T) {
-	base := time.Now()
-	p := newPair(t, true)
-	cases := matrix(taskRuns, taskStates(base), taskProposals(base), taskFactors())
-	p.play(t, taskPlay, append(cases, taskSpecials(base)...), base)
 }

@@ -2,7 +2,6 @@ package twin
 
 import (
 	"fmt"
-	"testing"
 	"time"
 )
 
@@ -88,11 +87,4 @@ func taskSlots(base time.Time) []*script {
 		}
 	}
 	return all
-}
-
-// TestTaskRunSlots is the matrix of task runs whose tags have limits. It is on
-// Postgres alone: on SQLite the reference waits for itself.
-func TestTaskRunSlots(t *testing.T) {
-	base := time.Now()
-	newPair(t, true).play(t, taskSlotPlay, taskSlots(base), base)
 }

@@ -17,26 +17,6 @@ const walkSeed = 20261124
 // steps is how long a walk is.
 const steps = 10
 
-// TestWalks proposes states at random, ten to a run, to runs that are in
-// whatever state the steps before left them.
-func TestWalks(t *testing.T) {
-	t.Run("postgres", func(t *testing.T) {
-		p := newPair(t, true)
-		n := 100
-		if full() {
-			n = 2000
-		}
-		p.walks(t, "walks of flow runs", n*2/5, flowWalk)
-		p.walks(t, "walks of task runs", n*2/5, limitedTaskWalk)
-		p.walks(t, "walks of flow runs with slots", n/5, slotWalk)
-	})
-	t.Run("sqlite", func(t *testing.T) {
-		p := newPair(t, false)
-		p.walks(t, "walks of flow runs on SQLite", 15, flowWalk)
-		p.walks(t, "walks of task runs on SQLite", 15, taskWalk)
-	})
-}
-
 // walker is what one walk may do: the rows that it starts from, what can be
 // proposed, and which of that stays clear of [differences], as the rows would
 // differ from there on.
