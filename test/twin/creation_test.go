@@ -35,8 +35,8 @@ func (p *pair) creations(t *testing.T) {
 	refs, ours := make([]*run, len(cases)), make([]*run, len(cases))
 	err := p.each(t.Context(), len(cases), func(ctx context.Context, i int) (err error) {
 		known := given(cases[i].name, bodies[i])
-		if refs[i], err = p.ref.create(ctx, cases[i].kind, i, bodies[i], known); err == nil {
-			ours[i], err = p.ours.create(ctx, cases[i].kind, i, bodies[i], known)
+		if refs[i], err = p.ref.create(ctx, cases[i].kind, bodies[i], known); err == nil {
+			ours[i], err = p.ours.create(ctx, cases[i].kind, bodies[i], known)
 		}
 		return err
 	})

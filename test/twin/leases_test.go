@@ -122,10 +122,10 @@ func (s *side) giveBack(ctx context.Context, r *run) error {
 			} `json:"state_details"`
 		}
 	}
-	if err := s.at(r.nth).Get(ctx, strings.TrimSuffix(r.kind.path, "/")+"/"+r.id, &current); err != nil {
+	if err := s.client.Get(ctx, strings.TrimSuffix(r.kind.path, "/")+"/"+r.id, &current); err != nil {
 		return err
 	}
-	reply, err := s.at(r.nth).Do(ctx, rest.Request{Method: http.MethodPost, Path: "/v2/concurrency_limits/decrement-with-lease", Body: object{"lease_id": current.State.Details.Lease}})
+	reply, err := s.client.Do(ctx, rest.Request{Method: http.MethodPost, Path: "/v2/concurrency_limits/decrement-with-lease", Body: object{"lease_id": current.State.Details.Lease}})
 	if err == nil && reply.Status >= 300 {
 		err = fmt.Errorf("%s: give back %q: %d %s", s.server.Kind, current.State.Details.Lease, reply.Status, reply.Raw)
 	}

@@ -16,14 +16,13 @@ import (
 type run struct {
 	kind   *kind
 	id     string
-	nth    int // which of the side's servers answers its requests
 	normal *normal
 	seen   map[string]string // the flattened observations
 }
 
 // newRun returns the run of a script whose rows are there.
-func (s *side) newRun(c *script, nth int, base time.Time) *run {
-	r := &run{kind: c.kind, id: c.id("run"), nth: nth, normal: newNormal(c.given(base)), seen: map[string]string{}}
+func (s *side) newRun(c *script, base time.Time) *run {
+	r := &run{kind: c.kind, id: c.id("run"), normal: newNormal(c.given(base)), seen: map[string]string{}}
 	r.normal.know("t of " + r.id)
 	r.normal.ids[s.flow] = "the flow"
 	for _, role := range []string{"run", "initial", "deployment", "limit 0", "limit 1", "limit 2", "parent run", "parent task", "flow run", "cached run", "cached state", "cache", "failed task"} {
@@ -33,15 +32,15 @@ func (s *side) newRun(c *script, nth int, base time.Time) *run {
 }
 
 // create makes a run by way of the API.
-func (s *side) create(ctx context.Context, k *kind, nth int, body object, known map[string]bool) (*run, error) {
-	r := &run{kind: k, nth: nth, normal: newNormal(maps.Clone(known)), seen: map[string]string{}}
+func (s *side) create(ctx context.Context, k *kind, body object, known map[string]bool) (*run, error) {
+	r := &run{kind: k, normal: newNormal(maps.Clone(known)), seen: map[string]string{}}
 	r.normal.know(str(body["name"]))
 	r.normal.ids[s.flow] = "the flow"
 	if k == flowRuns {
 		body = maps.Clone(body)
 		body["flow_id"] = s.flow
 	}
-	reply, err := s.at(nth).Do(ctx, rest.Request{Method: http.MethodPost, Path: k.path, Body: body})
+	reply, err := s.client.Do(ctx, rest.Request{Method: http.MethodPost, Path: k.path, Body: body})
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +80,7 @@ func (s *side) propose(ctx context.Context, r *run, name string, p proposal) (an
 	if p.agent != "" {
 		q.Header["User-Agent"] = p.agent
 	}
-	reply, err := s.at(r.nth).Do(ctx, q)
+	reply, err := s.client.Do(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +114,7 @@ func byID(runs []*run) (all map[string]*run, ids []string) {
 func (s *side) readRuns(ctx context.Context, k *kind, runs []*run) error {
 	all, ids := byID(runs)
 	criteria := object{strings.Trim(k.path, "/"): object{"id": object{"any_": ids}}}
-	reply, err := s.at(0).Do(ctx, rest.Request{Method: http.MethodPost, Path: k.path + "filter", Body: criteria})
+	reply, err := s.client.Do(ctx, rest.Request{Method: http.MethodPost, Path: k.path + "filter", Body: criteria})
 	if err != nil {
 		return err
 	}

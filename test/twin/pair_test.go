@@ -24,19 +24,9 @@ func TestMain(m *testing.M) {
 type side struct {
 	server *servers.Server
 	client *rest.Client
-	more   []*side // further processes of the server on the same database
 	db     *sql.DB
 	flow   string // id of the flow that the runs belong to
 	made   window // when that was made
-}
-
-// at returns a client of the nth process, counting round. A run stays with one,
-// as the reference keeps leases in the process.
-func (s *side) at(nth int) *rest.Client {
-	if nth %= len(s.more) + 1; nth > 0 {
-		return s.more[nth-1].client
-	}
-	return s.client
 }
 
 // pair is the reference and ours, side by side.

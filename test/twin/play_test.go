@@ -50,9 +50,9 @@ func (p *pair) arrange(t *testing.T, cases []*script, base time.Time) (refs, our
 	t.Helper()
 	both := func(s *side) (runs []*run) {
 		var rows []row
-		for i, c := range cases {
+		for _, c := range cases {
 			rows = append(rows, rowsOf(c, s.flow, base)...)
-			runs = append(runs, s.newRun(c, i, base))
+			runs = append(runs, s.newRun(c, base))
 		}
 		if err := s.write(t.Context(), rows); err != nil {
 			t.Fatal(err)
