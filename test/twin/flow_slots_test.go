@@ -130,6 +130,9 @@ func starts(base time.Time) []*script {
 	for i, from := range situations(base)[:5] {
 		for j, d := range []deployment{{limit: -1}, {limit: 0}, {limit: 1}, {limit: 1, used: 1}, {limit: 3, used: 2}, {limit: 3, used: 3}, {limit: 2, used: 5}, {limit: 1, inactive: true}, {limit: 1, used: 1, inactive: true}, {gone: true}} {
 			for k, agent := range []string{newClient, workerClient, ""} {
+				if !full() && k != (i+j)%3 {
+					continue
+				}
 				for _, to := range []object{state("PENDING"), state("RUNNING")} {
 					s := from.script()
 					at := d
