@@ -155,7 +155,7 @@ func matrix(k *kind, states, proposals []labelled, factors []factor) []*script {
 		for i, from := range states {
 			for j, to := range proposals {
 				s := &script{kind: k, initial: from.state, policy: object{}, runCount: 1, proposal: proposal{state: to.state}}
-				s.name = fmt.Sprintf("%s to %s", from.name, to.name)
+				s.name = fmt.Sprintf("%d: %s to %s", v, from.name, to.name)
 				vary(s, (v*len(states)+i)*len(proposals)+j, factors)
 				all = append(all, s)
 			}

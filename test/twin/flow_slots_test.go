@@ -107,7 +107,7 @@ func flowSlots(base time.Time) []*script {
 				if from.change != "" {
 					s.expect = map[string]string{"set_state status": "201", "run.state_type": str(to.state["type"])}
 				}
-				s.name, s.proposal = fmt.Sprintf("%s to %s", from.name, to.name), proposal{state: to.state}
+				s.name, s.proposal = fmt.Sprintf("%d: %s to %s", v, from.name, to.name), proposal{state: to.state}
 				vary(s, (v*len(situations(base))+i)*len(slotProposals(base))+j, slotFactors())
 				if from.name == "awaiting retry" {
 					s.policy["retries"] = 3

@@ -63,7 +63,7 @@ func taskSlots(base time.Time) []*script {
 		for i, from := range tagSituations(base) {
 			for j, to := range tagProposals() {
 				s := script(from, to.state)
-				s.name = fmt.Sprintf("%s to %s", from.name, to.name)
+				s.name = fmt.Sprintf("%d: %s to %s", v, from.name, to.name)
 				if from.change != "" {
 					s.expect = map[string]string{"set_state status": "201", "run.state_type": str(to.state["type"])}
 				}
