@@ -93,7 +93,7 @@ func heldByRun(s *script, c *seen) map[string]string {
 		held, until = true, "set_state"
 	case held && starts && s.keepsLeases():
 		until = "set_state" // renewed, also when the run has to wait
-	case held && written && at["type"] == "PENDING" && (final == "RUNNING" || final == "CANCELLING") && !s.proposal.force:
+	case held && written && !s.keepsLeases() && at["type"] == "PENDING" && (final == "RUNNING" || final == "CANCELLING") && !s.proposal.force:
 		until = "" // an old client does not renew: held until the run ends
 	}
 	if written && held {
