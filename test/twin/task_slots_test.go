@@ -68,6 +68,9 @@ func taskSlots(base time.Time) []*script {
 					s.expect = map[string]string{"set_state status": "201", "run.state_type": str(to.state["type"])}
 				}
 				vary(s, (v*len(tagSituations(base))+i)*len(tagProposals())+j, tagFactors())
+				if s.expect != nil && s.proposedType() == "FAILED" && s.policy["retries"] == 3 && !s.proposal.force {
+					s.expect["run.state_type"] = "SCHEDULED" // granted a retry, and the slots given back
+				}
 				if from.name == "awaiting retry" {
 					s.policy["retries"] = 3
 				}
