@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/interlock-run/interlock/host/orchestrate"
 	"github.com/interlock-run/interlock/host/prefect"
 )
 
@@ -61,6 +62,31 @@ func artifactOf(data json.RawMessage) (*artifact, error) {
 		a.data = objectOf(kept)
 	}
 	return a, nil
+}
+
+// brought is the data of a commit's states as they came: a commit that is run again
+// finds what describes an artifact in it, which the first run took out.
+type brought map[*prefect.State]json.RawMessage
+
+func dataOf(c *orchestrate.Commit) brought {
+	b := brought{}
+	var note func(c *orchestrate.Commit)
+	note = func(c *orchestrate.Commit) {
+		if c.State != nil && len(c.State.Data) > 0 {
+			b[c.State] = c.State.Data
+		}
+		for _, n := range c.Nested {
+			note(n)
+		}
+	}
+	note(c)
+	return b
+}
+
+func (b brought) restore() {
+	for state, data := range b {
+		state.Data = data
+	}
 }
 
 // field is one member of a JSON object.

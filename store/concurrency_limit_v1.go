@@ -163,7 +163,7 @@ func (db *DB) AcquireTagSlots(ctx context.Context, tags []string, run uuid.UUID,
 				continue
 			}
 			limits = append(limits, l)
-			held, err := heldBy(tx.d, run).of([]string{l.ID.String()}).read(ctx, tx, "")
+			held, err := heldBy(tx.d, run).of(tx.d, []string{l.ID.String()}).read(ctx, tx, "")
 			if err != nil {
 				return err
 			}
@@ -213,7 +213,7 @@ func (db *DB) ReleaseTagSlots(ctx context.Context, tags []string, run uuid.UUID)
 		for i, l := range limits {
 			ids[i] = l.ID.String()
 		}
-		_, err := heldBy(tx.d, run).of(ids).release(ctx, tx, true)
+		_, err := heldBy(tx.d, run).of(tx.d, ids).release(ctx, tx, true)
 		return err
 	})
 	return limits, err

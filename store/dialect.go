@@ -4,13 +4,19 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // dialect is what differs between the two databases.
 type dialect struct {
 	postgres bool
 	rebound  sync.Map // SQL with ? → SQL with $1, $2, ...
+	kept     atomic.Int64
 }
+
+// maxRebound bounds the texts that are kept: what a filter from outside makes of
+// them has no end.
+const maxRebound = 1024
 
 // rebind returns query with the placeholders of the dialect. Queries are written
 // with ?, which stands in no string literal of ours; ?? is a literal ?, for the
@@ -23,7 +29,10 @@ func (d *dialect) rebind(query string) string {
 		return done.(string)
 	}
 	done := numbered(query)
-	d.rebound.Store(query, done)
+	if d.kept.Load() < maxRebound {
+		d.kept.Add(1)
+		d.rebound.Store(query, done)
+	}
 	return done
 }
 

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/interlock-run/interlock/host/orchestrate"
@@ -34,23 +35,57 @@ func effectOf(t orchestrate.EffectType) applyEffect {
 }
 
 // applyEffects applies the effects of c in order. With nothing written, a
-// condition that no longer holds is no race that could be lost.
-func applyEffects(ctx context.Context, tx *tx, c *orchestrate.Commit) error {
+// condition that does not hold is no race that could be lost. Nor is it when the
+// commit is the last try: the built-in rules cannot ask for what is not there
+// then, but other modules can, and a run has to be able to end whatever they ask
+// for, so a terminal state is written without the effect.
+func applyEffects(ctx context.Context, tx *tx, c *orchestrate.Commit, last bool) error {
 	for i := range c.Effects {
 		e := &c.Effects[i]
-		apply := effectOf(e.Type)
-		if apply == nil {
-			return fmt.Errorf("the effect %q is not supported by this version", e.Type)
+		var err error
+		if last && c.State != nil && c.State.Type.Terminal() {
+			err = applyIfPossible(ctx, tx, c, e)
+		} else {
+			err = applyOne(ctx, tx, c, e)
 		}
-		ok, err := apply(ctx, tx, c, e)
 		if err != nil {
-			return wrapf(err, "effect %s", e.Type)
-		}
-		if !ok && c.State != nil {
-			return orchestrate.ErrLostRace
+			return err
 		}
 	}
 	return nil
+}
+
+func applyOne(ctx context.Context, tx *tx, c *orchestrate.Commit, e *orchestrate.Effect) error {
+	apply := effectOf(e.Type)
+	if apply == nil {
+		return fmt.Errorf("the effect %q is not supported by this version", e.Type)
+	}
+	ok, err := apply(ctx, tx, c, e)
+	if err != nil {
+		return wrapf(err, "effect %s", e.Type)
+	}
+	if !ok && c.State != nil {
+		return fmt.Errorf("%w: the condition of the effect %s does not hold", orchestrate.ErrLostRace, e.Type)
+	}
+	return nil
+}
+
+// applyIfPossible leaves nothing behind of an effect whose condition does not hold.
+func applyIfPossible(ctx context.Context, tx *tx, c *orchestrate.Commit, e *orchestrate.Effect) error {
+	if _, err := tx.ExecContext(ctx, "SAVEPOINT effect"); err != nil {
+		return err
+	}
+	err := applyOne(ctx, tx, c, e)
+	if err != nil && !errors.Is(err, orchestrate.ErrLostRace) {
+		return err
+	}
+	if err != nil {
+		if _, err := tx.ExecContext(ctx, "ROLLBACK TO SAVEPOINT effect"); err != nil {
+			return err
+		}
+	}
+	_, err = tx.ExecContext(ctx, "RELEASE SAVEPOINT effect")
+	return err
 }
 
 // writeCache makes the written state the answer for a cache key.

@@ -47,7 +47,7 @@ func acquireSlots(ctx context.Context, tx *tx, c *orchestrate.Commit, e *orchest
 		return false, err
 	}
 	// What the run holds already counts once: it is given up for the new lease.
-	given, err := heldBy(tx.d, run.id).of(p.LimitIDs).release(ctx, tx, false)
+	given, err := heldBy(tx.d, run.id).of(tx.d, p.LimitIDs).release(ctx, tx, false)
 	if err != nil {
 		return false, err
 	}
@@ -99,7 +99,7 @@ func releasedBy(d *dialect, c *orchestrate.Commit, e *orchestrate.Effect) (holdi
 		held = held.and("l.id = ?", d.arg(p.LeaseID))
 	}
 	if len(p.LimitIDs) > 0 {
-		held = held.of(p.LimitIDs)
+		held = held.of(d, p.LimitIDs)
 	}
 	return held, nil
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 
 	"github.com/google/uuid"
 
@@ -14,17 +15,16 @@ import (
 // Exclusive returns nil, and undone if fn fails. fn may be called again.
 func (db *DB) Exclusive(ctx context.Context, run prefect.RunType, id uuid.UUID, fn func(orchestrate.Store) error) error {
 	t := tablesOf(run)
-	err := db.write(ctx, func(tx *tx) error {
+	return db.write(ctx, func(tx *tx) error {
 		_, err := one(func(row scanner) (s string, err error) {
 			err = row.Scan(&s)
 			return s, err
 		}, tx.QueryRowContext(ctx, "SELECT id FROM "+t.run+" WHERE id = ?"+tx.d.lock(t.run), tx.d.arg(id)))
-		if err != nil {
+		if err != nil && !errors.Is(err, errNoRow) { // fn makes the run, or finds out
 			return err
 		}
 		return fn(exclusive{tx})
 	})
-	return named(err, t.run, id)
 }
 
 // exclusive is the Store within the transaction of Exclusive.
@@ -52,7 +52,7 @@ func (e exclusive) FindDecision(ctx context.Context, run prefect.RunType, runID,
 }
 
 func (e exclusive) Commit(ctx context.Context, c *orchestrate.Commit) error {
-	return commit(ctx, e.tx, c)
+	return commit(ctx, e.tx, c, true)
 }
 
 func (e exclusive) Exclusive(_ context.Context, _ prefect.RunType, _ uuid.UUID, fn func(orchestrate.Store) error) error {

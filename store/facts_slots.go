@@ -71,27 +71,23 @@ func (r *factReader) tagLimits(ctx context.Context) (any, error) {
 	if len(names) == 0 {
 		return []limit{}, nil
 	}
-	args := append(r.d.args(r.keys.Now, r.keys.RunID), names...)
+	where, arg := r.d.anyKey("l.name", names)
 	return all(ctx, r.q, func(row scanner) (l limit, err error) {
 		err = row.Scan(into(&l.ID), &l.Tag, &l.Limit, &l.Active, &l.Used, &l.Mine, &l.Average)
 		l.Tag = strings.TrimPrefix(l.Tag, "tag:")
 		return l, err
 	}, `SELECT l.id, l.name, l."limit", l.active, `+r.used()+", "+mine+`, l.avg_slot_occupancy_seconds FROM concurrency_limit_v2 l
-		WHERE l.name IN (`+placeholders(len(names))+") ORDER BY l.name", args...)
+		WHERE `+where+" ORDER BY l.name", append(r.d.args(r.keys.Now, r.keys.RunID), arg)...)
 }
 
 // tagLimitNames returns the names that the limits on tags have, each once.
-func tagLimitNames(tags []string) []any {
+func tagLimitNames(tags []string) []string {
 	names := make([]string, len(tags))
 	for i, tag := range tags {
 		names[i] = "tag:" + tag
 	}
 	slices.Sort(names)
-	var args []any
-	for _, n := range slices.Compact(names) {
-		args = append(args, n)
-	}
-	return args
+	return slices.Compact(names)
 }
 
 // runSlot is a holding of the run, or the lease that its state names in vain.
@@ -135,8 +131,9 @@ func lockFacts(ctx context.Context, tx *tx, keys orchestrate.FactKeys) error {
 	where, args := `l.id IN (SELECT h.limit_id FROM interlock_slot_holding h JOIN interlock_slot_lease e ON e.id = h.lease_id WHERE e.holder_id = ?)
 		OR l.id = (SELECT concurrency_limit_id FROM deployment WHERE id = ?)`, tx.d.args(keys.RunID, keys.DeploymentID)
 	if names := tagLimitNames(keys.Tags); len(names) > 0 {
-		where += " OR l.name IN (" + placeholders(len(names)) + ")"
-		args = append(args, names...)
+		named, arg := tx.d.anyKey("l.name", names)
+		where += " OR " + named
+		args = append(args, arg)
 	}
 	_, err := all(ctx, tx, func(row scanner) (id string, err error) {
 		err = row.Scan(&id)

@@ -109,26 +109,22 @@ func limitsOf(held []holding) []string {
 // deleteHoldings deletes rows, and the leases that are of nothing then, and
 // returns of how many leases they were.
 func deleteHoldings(ctx context.Context, tx *tx, held []holding) (leases int, err error) {
-	var ids []any
+	var ids []string
 	for _, h := range held {
 		if len(ids) == 0 || ids[len(ids)-1] != h.lease.String() {
 			ids = append(ids, h.lease.String())
 		}
 	}
-	in := "(" + placeholders(len(ids)) + ")"
-	limits := limitsOf(held)
-	if len(limits) > 0 {
-		args := slices.Clone(ids)
-		for _, id := range limits {
-			args = append(args, id)
-		}
-		_, err = tx.ExecContext(ctx, "DELETE FROM interlock_slot_holding WHERE lease_id IN "+in+" AND limit_id IN ("+placeholders(len(limits))+")", args...)
-		if err != nil {
+	under, list := tx.d.anyKey("lease_id", ids)
+	if limits := limitsOf(held); len(limits) > 0 {
+		of, which := tx.d.anyKey("limit_id", limits)
+		if _, err = tx.ExecContext(ctx, "DELETE FROM interlock_slot_holding WHERE "+under+" AND "+of, list, which); err != nil {
 			return 0, wrapf(err, "delete holdings")
 		}
 	}
-	_, err = tx.ExecContext(ctx, "DELETE FROM interlock_slot_lease WHERE id IN "+in+
-		" AND NOT EXISTS (SELECT 1 FROM interlock_slot_holding h WHERE h.lease_id = interlock_slot_lease.id)", ids...)
+	where, list := tx.d.anyKey("id", ids)
+	_, err = tx.ExecContext(ctx, "DELETE FROM interlock_slot_lease WHERE "+where+
+		" AND NOT EXISTS (SELECT 1 FROM interlock_slot_holding h WHERE h.lease_id = interlock_slot_lease.id)", list)
 	return len(ids), wrapf(err, "delete leases")
 }
 
@@ -143,12 +139,9 @@ func (s holdings) and(where string, args ...any) holdings {
 }
 
 // of narrows a selection to some limits.
-func (s holdings) of(limits []string) holdings {
-	args := make([]any, len(limits))
-	for i, id := range limits {
-		args[i] = id
-	}
-	return s.and("h.limit_id IN ("+placeholders(len(limits))+")", args...)
+func (s holdings) of(d *dialect, limits []string) holdings {
+	where, arg := d.anyKey("h.limit_id", limits)
+	return s.and(where, arg)
 }
 
 // deleteWithRuns deletes a row of table with the runs that a query selects by its

@@ -57,16 +57,28 @@ func named(err error, table string, key any) error {
 	return prefect.Errorf(prefect.NotFound, "%s %v not found", strings.ReplaceAll(table, "_", " "), key)
 }
 
-// anyOf says that the column is one of a list of ids, bound as one value.
+// anyOf is anyKey for ids.
 func (d *dialect) anyOf(column string, ids []uuid.UUID) (sql string, arg any) {
 	list := make([]string, len(ids))
 	for i, id := range ids {
 		list[i] = id.String()
 	}
-	if d.postgres {
+	return d.anyKey(column, list)
+}
+
+// anyKey says that a column, an id or a name, is one of a list, bound as one value.
+func (d *dialect) anyKey(column string, list []string) (sql string, arg any) {
+	switch {
+	case !d.postgres:
+		return column + " IN (SELECT value FROM json_each(?))", string(stringList(list))
+	case column == "id" || strings.HasSuffix(column, "_id") || strings.HasSuffix(column, ".id"):
 		return column + " = ANY (CAST(CAST(? AS text[]) AS uuid[]))", list
 	}
-	return column + " IN (SELECT value FROM json_each(?))", string(stringList(list))
+	clean := make([]string, len(list))
+	for i, s := range list {
+		clean[i] = withoutNUL(s)
+	}
+	return column + " = ANY (CAST(? AS text[]))", clean
 }
 
 // affected returns how many rows a statement changed.

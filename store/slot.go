@@ -53,12 +53,9 @@ func lockLimits(ctx context.Context, tx *tx, column string, keys []string) ([]*p
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	args := make([]any, len(keys))
-	for i, k := range keys {
-		args[i] = k
-	}
-	limits, err := all(ctx, tx, scanLimit, "SELECT "+limitColumns+" FROM concurrency_limit_v2 WHERE "+column+
-		" IN ("+placeholders(len(keys))+") ORDER BY id"+tx.d.lock("concurrency_limit_v2"), args...)
+	where, arg := tx.d.anyKey(column, keys)
+	limits, err := all(ctx, tx, scanLimit, "SELECT "+limitColumns+" FROM concurrency_limit_v2 WHERE "+where+
+		" ORDER BY id"+tx.d.lock("concurrency_limit_v2"), arg)
 	for _, l := range limits {
 		l.Decay(tx.now())
 	}

@@ -127,6 +127,9 @@ func sqliteDSN(path string, readOnly bool) string {
 	if readOnly {
 		q["_pragma"] = append(append([]string{}, pragmas...), "query_only(ON)")
 	} else {
+		// What walVFS gathers must not outlive a transaction that is rolled back, so
+		// pages of one go to the log at its commit only, and not when the cache is full.
+		q["_pragma"] = append(append([]string{}, pragmas...), "cache_spill(OFF)")
 		q.Set("vfs", walVFS)
 	}
 	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()

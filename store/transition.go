@@ -26,7 +26,11 @@ func (db *DB) Commit(ctx context.Context, c *orchestrate.Commit) error {
 			return err
 		}
 	}
-	err := db.write(ctx, func(tx *tx) error { return commit(ctx, tx, c) })
+	brought := dataOf(c)
+	err := db.write(ctx, func(tx *tx) error {
+		brought.restore()
+		return commit(ctx, tx, c, false)
+	})
 	if prefect.CodeOf(err) != prefect.Conflict || c.Create {
 		return err
 	}
@@ -42,14 +46,21 @@ func (db *DB) Commit(ctx context.Context, c *orchestrate.Commit) error {
 	return err
 }
 
-func commit(ctx context.Context, tx *tx, c *orchestrate.Commit) error {
+// commit applies c. last says that nobody can get in between: see applyEffects.
+func commit(ctx context.Context, tx *tx, c *orchestrate.Commit, last bool) error {
 	if err := lockRuns(ctx, tx, c); err != nil {
 		return err
 	}
 	if err := lockEffects(ctx, tx, c); err != nil {
 		return err
 	}
-	return commitOne(ctx, tx, c, false)
+	return commitOne(ctx, tx, c, how{last: last})
+}
+
+// how a commit is applied.
+type how struct {
+	nested bool // with the commit of another run
+	last   bool // under the lock of the run and of the limits that it needs
 }
 
 // committed is the run of a commit, of either kind.
@@ -102,7 +113,7 @@ func lockRuns(ctx context.Context, tx *tx, c *orchestrate.Commit) error {
 	return nil
 }
 
-func commitOne(ctx context.Context, tx *tx, c *orchestrate.Commit, nested bool) error {
+func commitOne(ctx context.Context, tx *tx, c *orchestrate.Commit, how how) error {
 	run := runOf(c)
 	if c.Create {
 		inserted := *run.times
@@ -114,15 +125,16 @@ func commitOne(ctx context.Context, tx *tx, c *orchestrate.Commit, nested bool) 
 		}
 	}
 	if c.State != nil {
-		if err := writeState(ctx, tx, c, run, nested); err != nil {
+		if err := writeState(ctx, tx, c, run, how.nested); err != nil {
 			return err
 		}
 	}
-	if err := applyEffects(ctx, tx, c); err != nil {
+	if err := applyEffects(ctx, tx, c, how.last); err != nil {
 		return err
 	}
 	for _, n := range c.Nested {
-		if err := commitOne(ctx, tx, n, true); err != nil {
+		how.nested = true
+		if err := commitOne(ctx, tx, n, how); err != nil {
 			return err
 		}
 	}

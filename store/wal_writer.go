@@ -15,7 +15,9 @@ import (
 // one another, so a VFS that is the system's in all else gathers them and writes
 // them with one call, before the sync that makes the transaction durable. Other
 // connections look at a page of the log only when the index of the log names it,
-// which is after that sync (synchronous=FULL).
+// which is after that sync (synchronous=FULL). Pages come here at a commit only
+// (cache_spill=OFF): nothing that was gathered is left when the lock is let go of,
+// which others may take to write at the same place.
 //
 // SQLite's own calls go through C function pointers, hence the conversions here.
 
@@ -157,14 +159,11 @@ func walFileSize(tls *libc.TLS, file, size uintptr) int32 {
 	return function[func(*libc.TLS, uintptr, uintptr) int32](w.plain.FxFileSize)(tls, file, size)
 }
 
+// walClose leaves unwritten what was never synced: no commit needs it.
 func walClose(tls *libc.TLS, file uintptr) int32 {
 	w := walOf(file)
 	walFiles.Delete(file)
-	flushed := w.flush(tls, file)
-	if code := function[func(*libc.TLS, uintptr) int32](w.plain.FxClose)(tls, file); code != sqlite3.SQLITE_OK {
-		return code
-	}
-	return flushed
+	return function[func(*libc.TLS, uintptr) int32](w.plain.FxClose)(tls, file)
 }
 
 // at is the C structure at an address.

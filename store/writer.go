@@ -24,6 +24,9 @@ const (
 	lockPatience = 60 * time.Second
 )
 
+// errNotBegun is of a transaction that did not get the lock.
+var errNotBegun = errors.New("the transaction did not begin")
+
 var errClosed = prefect.Errorf(prefect.Unavailable, "the database is being closed")
 
 // unit is one piece of work for the writer.
@@ -40,6 +43,7 @@ type writer struct {
 	tx    *tx
 	cache *statementCache
 	queue chan *unit
+	waits time.Duration // for the lock
 	sizes *metrics.Histogram // of groups
 
 	mu     sync.RWMutex // held for reading while a unit is put into the queue
@@ -51,6 +55,7 @@ func newWriter(conn *sql.Conn, d *dialect, clock func() prefect.Time) *writer {
 	w := &writer{
 		conn:  conn,
 		cache: newStatementCache(),
+		waits: lockPatience,
 		queue: make(chan *unit, queueLength),
 		sizes: metrics.NewHistogram(metrics.SizeBounds()),
 		ended: make(chan struct{}),
@@ -156,7 +161,7 @@ func (w *writer) commit(group []*unit) {
 		return
 	}
 	for _, u := range waiting {
-		if len(waiting) > 1 {
+		if len(waiting) > 1 && !errors.Is(err, errNotBegun) {
 			err = w.transaction([]*unit{u})
 		}
 		if err != nil {
@@ -175,7 +180,7 @@ func (u *unit) finish(err error) {
 // err; the error returned means that nothing was written.
 func (w *writer) transaction(units []*unit) error {
 	if err := w.begin(); err != nil {
-		return err
+		return fmt.Errorf("%w%w", errNotBegun, hidden{err})
 	}
 	if err := w.runUnits(units); err != nil {
 		w.rollback()
@@ -234,7 +239,7 @@ func contained(fn func(*tx) error, t *tx) (err error) {
 
 // begin takes SQLite's write lock. Only another program can hold it.
 func (w *writer) begin() error {
-	deadline := time.Now().Add(lockPatience)
+	deadline := time.Now().Add(w.waits)
 	for {
 		err := w.exec("BEGIN IMMEDIATE")
 		if err == nil || !isBusy(err) || time.Now().After(deadline) {

@@ -70,8 +70,11 @@ func (o *Orchestrator) set(ctx context.Context, kind prefect.RunType, id uuid.UU
 // for whatever the database has to be read for: a run that moved on, a proposal
 // that was answered before, one that is turned down, any error.
 func (o *Orchestrator) setRecent(ctx context.Context, kind prefect.RunType, id uuid.UUID, p Proposal) *prefect.OrchestrationResult {
+	if p.StateID != nil || p.ExpectStateID != nil {
+		return nil
+	}
 	run, found := o.recent.recall(kind, id)
-	if !found || p.StateID != nil || p.ExpectStateID != nil {
+	if !found {
 		return nil
 	}
 	c, result, err := o.decide(ctx, o.Store, run, request{Proposal: p, try: 1})

@@ -9,9 +9,9 @@ import (
 )
 
 const (
-	// maxRecent is how many runs are remembered.
+	// maxRecent is how many runs are remembered at least, twice as many at most.
 	maxRecent = 1024
-	// maxRecentBytes bounds what one of them carries of its user's JSON.
+	// maxRecentBytes bounds what one of them carries of its user's texts.
 	maxRecentBytes = 8 << 10
 )
 
@@ -39,17 +39,17 @@ func (r *recent) recall(kind prefect.RunType, id uuid.UUID) (subject, bool) {
 	return run, true
 }
 
-// remember keeps the run of a commit that was applied, unless it is big or its
-// state has data, which the store may have left out or changed.
+// remember keeps the run of a commit that was applied, unless it is big, has ended
+// or its state has data, which the store may have left out or changed.
 func (r *recent) remember(c *Commit) {
-	if c.State == nil || c.Create || len(c.State.Data) > 0 {
+	if c.State == nil || c.Create || c.State.Type.Terminal() || len(c.State.Data) > 0 {
 		return
 	}
 	run := subject{flow: c.FlowRun, task: c.TaskRun}.copied()
+	run.setState(c.State.Copy())
 	if run.bytes() > maxRecentBytes {
 		return
 	}
-	run.setState(c.State.Copy())
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.runs == nil {

@@ -59,12 +59,33 @@ func (s subject) times() *prefect.RunTimes {
 	return &s.task.RunTimes
 }
 
-// bytes is the size of what the run carries of its user's JSON.
+// bytes is the size of what the run and its state carry of their user's texts.
 func (s subject) bytes() int {
-	if r := s.flow; r != nil {
-		return len(r.Parameters) + len(r.Context) + len(r.Labels) + len(r.JobVariables)
+	n := 0
+	count := func(texts ...string) {
+		for _, t := range texts {
+			n += len(t)
+		}
 	}
-	return len(s.task.TaskInputs) + len(s.task.Labels)
+	if r := s.flow; r != nil {
+		n += len(r.Parameters) + len(r.Context) + len(r.Labels) + len(r.JobVariables)
+		count(r.Name)
+		count(r.Tags...)
+		count(r.Policy.PauseKeys...)
+	} else {
+		n += len(s.task.TaskInputs) + len(s.task.Labels) + len(s.task.Policy.RetryDelay)
+		count(s.task.Name, s.task.TaskKey, s.task.DynamicKey)
+		count(s.task.Tags...)
+	}
+	state := s.state()
+	count(state.Name)
+	if state.Message != nil {
+		count(*state.Message)
+	}
+	for key, value := range state.Details.RunInputKeyset {
+		count(key, value)
+	}
+	return n
 }
 
 func (s subject) setState(state *prefect.State) {

@@ -310,3 +310,30 @@ func TestTheLastTryCannotLoseItsSlot(t *testing.T) {
 		s.wantUsed(t, "afterwards", 1, 0, 0)
 	})
 }
+
+// TestARunCanEndWhateverIsAskedFor: a module may ask for slots that do not exist.
+func TestARunCanEndWhateverIsAskedFor(t *testing.T) {
+	eachSlotted(t, func(t *testing.T, s *slotted) {
+		run := s.flowRun(t)
+		ask := func(limit uuid.UUID) orchestrate.Effect {
+			return orchestrate.Effect{Type: orchestrate.AcquireSlots, Payload: fmt.Appendf(nil, `{"type":"acquire_slots","limit_ids":["%s","%s"],"slots":1}`, id(71), limit)}
+		}
+		last := func(kind prefect.StateType) error {
+			return s.db.Exclusive(ctx, prefect.FlowRunType, run.ID, func(x orchestrate.Store) error {
+				next := *run
+				state := newState(kind, prefect.NewTime(time.Now()))
+				enter(&next.RunTimes, state)
+				return x.Commit(ctx, &orchestrate.Commit{FlowRun: &next, State: state, ExpectStateID: run.StateID, ExpectUpdated: run.Updated,
+					Effects: []orchestrate.Effect{ask(uuid.New())}})
+			})
+		}
+		if err := last(prefect.Running); !errors.Is(err, orchestrate.ErrLostRace) || !strings.Contains(err.Error(), "acquire_slots") {
+			t.Errorf("a state that is not terminal: %v", err)
+		}
+		check(t, last(prefect.Failed))
+		if got := must(s.db.ReadFlowRun(ctx, run.ID))(t); *got.StateType != prefect.Failed {
+			t.Errorf("the run is %s", *got.StateType)
+		}
+		s.wantUsed(t, "after an effect that could not be", 0, 0, 0)
+	})
+}

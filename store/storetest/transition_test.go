@@ -266,7 +266,11 @@ func TestExclusive(t *testing.T) {
 		if got := must(db.ReadFlowRun(ctx, run.ID))(t); got.State.Type != prefect.Running {
 			t.Errorf("what a failed fn committed stands: %v", got.State.Type)
 		}
-		wantCode(t, db.Exclusive(ctx, prefect.FlowRunType, uuid.New(), func(orchestrate.Store) error { return nil }), prefect.NotFound)
+		unknown := uuid.New()
+		wantCode(t, db.Exclusive(ctx, prefect.FlowRunType, unknown, func(s orchestrate.Store) error {
+			_, err := s.ReadFlowRun(ctx, unknown)
+			return err
+		}), prefect.NotFound)
 	})
 }
 
