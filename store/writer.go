@@ -43,7 +43,7 @@ type writer struct {
 	tx    *tx
 	cache *statementCache
 	queue chan *unit
-	waits time.Duration // for the lock
+	waits time.Duration      // for the lock
 	sizes *metrics.Histogram // of groups
 
 	mu     sync.RWMutex // held for reading while a unit is put into the queue
