@@ -140,6 +140,10 @@ func translatePostgres(e *pgconn.PgError, err error) error {
 		return prefect.Errorf(prefect.Unavailable, "the database's user lacks a right: %s%w", e.Message, hidden{err})
 	case (e.Code == "0A000" || e.Code == "58P01") && strings.Contains(e.Message, "pg_trgm"):
 		return prefect.Errorf(prefect.Unavailable, "this Postgres lacks the extension pg_trgm, which Prefect's schema needs; many systems have it in a package postgresql-contrib%w", hidden{err})
+	case len(e.Code) >= 2 && (e.Code[:2] == "22" || e.Code[:2] == "54"):
+		// A value that is out of range or too large is so the next time too. The
+		// server's message quotes it, so it is left out.
+		return prefect.Errorf(prefect.Invalid, "the database cannot store a value that was sent (%s)%w", e.Code, hidden{err})
 	case len(e.Code) >= 2 && (e.Code[:2] == "53" || e.Code[:2] == "57" || e.Code[:2] == "08"):
 		return prefect.Errorf(prefect.Unavailable, "the database cannot serve now (%s)%w", e.Code, hidden{err})
 	}

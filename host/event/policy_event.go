@@ -7,9 +7,11 @@ import (
 )
 
 // policyEvent makes the event that a rule asked for. Name and payload are the
-// rule's; whom it is about and to whom that belongs is not for a rule to say.
+// rule's; whom it is about and to whom that belongs is not for a rule to say. The
+// payload is cleaned as a client's is, or a rule could ask for what no database
+// takes.
 func policyEvent(p *prefect.PolicyEvent, names map[uuid.UUID]prefect.RelatedRow, now prefect.Time) *prefect.Event {
-	e := &prefect.Event{ID: p.ID, Occurred: p.Occurred, Received: now, Event: p.Event, Payload: object(p.Payload)}
+	e := &prefect.Event{ID: p.ID, Occurred: p.Occurred, Received: now, Event: p.Event, Payload: prefect.CleanJSON(object(p.Payload))}
 	if e.Payload == nil {
 		e.Payload = []byte("{}")
 	}

@@ -288,6 +288,7 @@ func TestRelayEmitsWhatPoliciesAskFor(t *testing.T) {
 		{ID: uuid.New(), Occurred: start, Event: "acme.slow", Payload: json.RawMessage(`{"n":1}`), FlowRun: change},
 		{ID: uuid.New(), Occurred: start, Event: "acme.task", TaskRun: &prefect.EventTaskRun{ID: uuid.New(), Name: "t-1", FlowRunID: &flowRun, Tags: []string{"red"}}},
 		{ID: uuid.New(), Event: "acme.nobody"},
+		{ID: uuid.New(), Occurred: start, Event: "acme.broken", Payload: json.RawMessage(`{"a":"\ud800\u0000x"}`), FlowRun: change},
 	}
 	for i, p := range policies {
 		payload, err := json.Marshal(p)
@@ -302,10 +303,13 @@ func TestRelayEmitsWhatPoliciesAskFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	events := received(sub)
-	if len(events) != 2 || store.waiting() != 0 {
+	if len(events) != 3 || store.waiting() != 0 {
 		t.Fatalf("%d events, %d rows are left", len(events), store.waiting())
 	}
-	flow, task := events[0], events[1]
+	flow, task, broken := events[0], events[1], events[2]
+	if string(broken.Payload) != `{"a":"\ufffdx"}` {
+		t.Errorf("half a surrogate pair and a NUL became %s", broken.Payload)
+	}
 	if flow.ID != policies[0].ID || flow.Event != "acme.slow" || string(flow.Payload) != `{"n":1}` ||
 		flow.Resource.ID() != "prefect.flow-run."+change.FlowRunID.String() || !slices.Contains(flow.RelatedIDs(), "prefect.tag.blue") {
 		t.Errorf("of a flow run: %+v", flow)

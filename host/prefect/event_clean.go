@@ -12,10 +12,11 @@ import (
 // an event would be refused there and the task run it tells of never end.
 func clean(s string) string { return strings.ReplaceAll(s, "\x00", "") }
 
-// cleanJSON takes out of valid JSON what Postgres cannot store in a jsonb value:
+// CleanJSON takes out of valid JSON what Postgres cannot store in a jsonb value:
 // escaped NULs, and halves of surrogate pairs, which become U+FFFD. It returns
-// raw itself if there is nothing to do.
-func cleanJSON(raw json.RawMessage) json.RawMessage {
+// raw itself if there is nothing to do. The payload of every event goes through
+// it, a client's as it is decoded.
+func CleanJSON(raw json.RawMessage) json.RawMessage {
 	if !bytes.Contains(raw, []byte(`\u0000`)) && !bytes.Contains(raw, []byte(`\ud`)) && !bytes.Contains(raw, []byte(`\uD`)) {
 		return raw
 	}

@@ -207,7 +207,7 @@ func (d *eventDecoder) payload(raw json.RawMessage) json.RawMessage {
 	case raw[0] != '{':
 		d.fail("dict_type", "the payload is an object", "payload")
 	}
-	return cleanJSON(raw)
+	return CleanJSON(raw)
 }
 
 func isNull(raw json.RawMessage) bool { return len(raw) == 4 && string(raw) == "null" }

@@ -3,6 +3,7 @@ package storetest_test
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
@@ -124,5 +125,26 @@ func TestRelatedRows(t *testing.T) {
 			t.Errorf("got %d rows, want %d", len(rows), len(want))
 		}
 		wantJSON(t, "rows", got, want)
+	})
+}
+
+// TestEventsThatNoDatabaseTakesAreRefused has Postgres refuse for good what is in
+// the payload of an event alone. SQLite keeps it as the text that it is.
+func TestEventsThatNoDatabaseTakesAreRefused(t *testing.T) {
+	eachURLAt(t, func(t *testing.T, db *store.DB, url string, _ func(string)) {
+		want := prefect.Code("")
+		if strings.HasPrefix(url, "postgres") {
+			want = prefect.Invalid
+		}
+		for n, payload := range []string{`{"a":"\ud800"}`, `{"a":1e999999}`} {
+			err := db.WriteEvents(ctx, []*prefect.Event{{ID: id(n), Occurred: at(1), Event: "acme.Thing", Resource: prefect.NewResource("acme.thing.1"),
+				Payload: json.RawMessage(payload), Received: at(1)}})
+			if prefect.CodeOf(err) != want {
+				t.Errorf("%s: %v, want %q", payload, err, want)
+			}
+			if err != nil && strings.Contains(err.Error(), "999") {
+				t.Errorf("the message repeats what was sent: %v", err)
+			}
+		}
 	})
 }
