@@ -105,6 +105,9 @@ func (t *tx) prepareInterlock(ctx context.Context) error {
 		if err := t.upgradeInterlock(ctx); err != nil {
 			return err
 		}
+		if tables, err = t.tables(ctx); err != nil { // a step may have made one
+			return err
+		}
 	}
 	if err := t.run(ctx, schema.CreateInterlock(t.d.postgres, tables)); err != nil || tables["interlock_meta"] {
 		return err

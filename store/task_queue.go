@@ -21,7 +21,9 @@ const (
 
 // enqueueTaskRun queues the run for the task workers, from the scheduled time of
 // the written state on. A run is queued once: one that is there already keeps its
-// place, and the worker that it may be on its way to.
+// place, and the worker that it may be on its way to. That worker may have begun
+// it before, in the state that this one follows, so under an open claim the row
+// says that the run is due again, and the end of the claim does not take it off.
 func enqueueTaskRun(ctx context.Context, tx *tx, c *orchestrate.Commit, e *orchestrate.Effect) (bool, error) {
 	var p struct {
 		Queue string `json:"queue"`
@@ -42,7 +44,8 @@ func enqueueTaskRun(ctx context.Context, tx *tx, c *orchestrate.Commit, e *orche
 	}
 	_, err := tx.ExecContext(ctx, insertInto("interlock_task_queue", "run_id, task_key, rank, due")+`
 		ON CONFLICT (run_id) DO UPDATE SET rank = excluded.rank,
-			due = CASE WHEN interlock_task_queue.claim IS NULL THEN excluded.due ELSE interlock_task_queue.due END`,
+			due = CASE WHEN interlock_task_queue.claim IS NULL THEN excluded.due ELSE `+tx.d.pick("max", "greatest")+`(interlock_task_queue.due, excluded.due) END,
+			again = CASE WHEN interlock_task_queue.claim IS NULL THEN NULL ELSE excluded.due END`,
 		tx.d.args(c.TaskRun.ID, c.TaskRun.TaskKey, rank, due)...)
 	return true, err
 }
@@ -103,7 +106,7 @@ func (db *DB) nextQueued(ctx context.Context, keys []string) (next queued, err e
 // run any more.
 func claimQueued(ctx context.Context, tx *tx, next queued, patience time.Duration) (*prefect.TaskClaim, error) {
 	claim := &prefect.TaskClaim{ID: prefect.NewID()}
-	n, err := affected(tx.ExecContext(ctx, "UPDATE interlock_task_queue SET claim = ?, due = ? WHERE seq = ? AND due = ?",
+	n, err := affected(tx.ExecContext(ctx, "UPDATE interlock_task_queue SET claim = ?, due = ?, again = NULL WHERE seq = ? AND due = ?",
 		tx.d.args(claim.ID, tx.now().Add(patience), next.seq, next.due)...))
 	if err != nil || n == 0 {
 		return nil, err
@@ -120,21 +123,29 @@ func claimQueued(ctx context.Context, tx *tx, next queued, patience time.Duratio
 	return claim, nil
 }
 
-// FinishTaskClaim takes the run off the queue: its worker has it. A claim that
-// has expired and went to another worker is left alone.
+// FinishTaskClaim takes the run off the queue: its worker has it. If it was queued
+// again meanwhile it stays, free to be claimed when it is due. A claim that has
+// expired and went to another worker is left alone.
 func (db *DB) FinishTaskClaim(ctx context.Context, c *prefect.TaskClaim) error {
 	return db.write(ctx, func(tx *tx) error {
-		_, err := tx.ExecContext(ctx, "DELETE FROM interlock_task_queue WHERE run_id = ? AND claim = ?", tx.d.args(c.Run.ID, c.ID)...)
+		key := tx.d.args(c.Run.ID, c.ID)
+		n, err := affected(tx.ExecContext(ctx, "DELETE FROM interlock_task_queue WHERE run_id = ? AND claim = ? AND again IS NULL", key...))
+		if err != nil || n > 0 {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, "UPDATE interlock_task_queue SET claim = NULL, due = again, again = NULL WHERE run_id = ? AND claim = ?", key...)
 		return err
 	})
 }
 
 // ReturnTaskClaim puts the run back, to go before those that are scheduled: its
-// worker did not get it. An expired claim is left alone, as by FinishTaskClaim.
+// worker did not get it. One that was queued again meanwhile goes as that says. An
+// expired claim is left alone, as by FinishTaskClaim.
 func (db *DB) ReturnTaskClaim(ctx context.Context, c *prefect.TaskClaim) error {
 	return db.write(ctx, func(tx *tx) error {
-		_, err := tx.ExecContext(ctx, "UPDATE interlock_task_queue SET claim = NULL, due = ?, rank = ? WHERE run_id = ? AND claim = ?",
-			tx.d.args(tx.now(), rankRetry, c.Run.ID, c.ID)...)
+		_, err := tx.ExecContext(ctx, `UPDATE interlock_task_queue SET claim = NULL, again = NULL,
+			due = CASE WHEN again IS NULL THEN ? ELSE again END, rank = CASE WHEN again IS NULL THEN ? ELSE rank END
+			WHERE run_id = ? AND claim = ?`, tx.d.args(tx.now(), rankRetry, c.Run.ID, c.ID)...)
 		return err
 	})
 }

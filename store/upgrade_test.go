@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -63,53 +64,102 @@ func TestUpgradeMakesAnEmptyDatabase(t *testing.T) {
 	}
 }
 
-// TestOurTablesOfVersion1AreBroughtHere opens a database whose leases all had an
-// expiry, with a lease in it.
-func TestOurTablesOfVersion1AreBroughtHere(t *testing.T) {
-	const lease = "00000000-0000-4000-8000-00000000000a"
-	older := map[string][]string{
-		"sqlite": {
+// older is what made our tables those of an older version: its statements, one
+// that adds a row, and what is asked of that row afterwards.
+type older struct {
+	sqlite, postgres []string
+	insert, kept     string
+}
+
+// olderVersions are the versions of our tables that are brought to this one. What a
+// later version changed is undone in those before it too.
+var olderVersions = map[string]older{
+	"1": { // leases all had an expiry
+		sqlite: append([]string{
 			"DROP TABLE interlock_slot_lease",
 			`CREATE TABLE interlock_slot_lease (id CHAR(36) NOT NULL, created DATETIME NOT NULL, expires DATETIME NOT NULL, slots INTEGER NOT NULL,
 				holder_type VARCHAR, holder_id CHAR(36), CONSTRAINT pk_interlock_slot_lease PRIMARY KEY (id))`,
 			"CREATE INDEX ix_interlock_slot_lease__expires ON interlock_slot_lease (expires)",
-		},
-		"postgres": {
+		}, queueOfVersion2...),
+		postgres: []string{
 			"ALTER TABLE interlock_slot_lease ALTER COLUMN expires SET NOT NULL",
 			"DROP INDEX ix_interlock_slot_lease__holder_id",
+			"ALTER TABLE interlock_task_queue DROP COLUMN again",
 		},
+		insert: `INSERT INTO interlock_slot_lease (id, created, expires, slots)
+			VALUES ('00000000-0000-4000-8000-00000000000a', '2026-11-23 18:00:00.000000', '2126-11-23 18:00:00.000000', 2)`,
+		kept: "SELECT slots FROM interlock_slot_lease WHERE id = '00000000-0000-4000-8000-00000000000a'",
+	},
+	"2": { // a run could not be queued again under a claim
+		sqlite:   queueOfVersion2,
+		postgres: []string{"ALTER TABLE interlock_task_queue DROP COLUMN again"},
+		insert: `INSERT INTO interlock_task_queue (run_id, task_key, rank, due)
+			VALUES ('00000000-0000-4000-8000-00000000000a', 'a', 2, '2026-11-23 18:00:00.000000')`,
+		kept: "SELECT rank FROM interlock_task_queue WHERE task_key = 'a' AND again IS NULL",
+	},
+	"2 before there were queues": {
+		sqlite:   []string{"DROP TABLE interlock_task_queue"},
+		postgres: []string{"DROP TABLE interlock_task_queue"},
+		insert:   "INSERT INTO interlock_meta (key, value) VALUES ('x', '2')",
+		kept:     "SELECT value FROM interlock_meta WHERE key = 'x'",
+	},
+}
+
+var queueOfVersion2 = []string{
+	"DROP TABLE interlock_task_queue",
+	`CREATE TABLE interlock_task_queue (seq INTEGER NOT NULL, run_id CHAR(36) NOT NULL, task_key VARCHAR NOT NULL, rank SMALLINT NOT NULL,
+		due DATETIME NOT NULL, claim CHAR(36), CONSTRAINT pk_interlock_task_queue PRIMARY KEY (seq), CONSTRAINT uq_interlock_task_queue__run_id UNIQUE (run_id))`,
+	"CREATE INDEX ix_interlock_task_queue__task_key_rank_seq ON interlock_task_queue (task_key, rank, seq)",
+}
+
+// TestOurOlderTablesAreBroughtHere opens databases of older versions with a row in
+// what was changed.
+func TestOurOlderTablesAreBroughtHere(t *testing.T) {
+	for name, was := range olderVersions {
+		for kind, url := range storetest.URLs(t) {
+			t.Run(name+" "+kind, func(t *testing.T) {
+				storetest.Open(t, url).Close()
+				shape := func() []string {
+					if kind == "sqlite" {
+						return rowsOf(t, url, "SELECT name, sql FROM sqlite_master WHERE tbl_name LIKE 'interlock%' ORDER BY name")
+					}
+					return append(rowsOf(t, url, "SELECT indexname, indexdef FROM pg_indexes WHERE tablename LIKE 'interlock%' ORDER BY 1"),
+						rowsOf(t, url, "SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns WHERE table_name LIKE 'interlock%' ORDER BY 1, 2")...)
+				}
+				want := shape()
+				steps := was.postgres
+				if kind == "sqlite" {
+					steps = was.sqlite
+				}
+				for _, s := range steps {
+					execute(t, url, s)
+				}
+				execute(t, url, "UPDATE interlock_meta SET value = '"+name[:1]+"' WHERE key = 'version'")
+				execute(t, url, was.insert)
+				if slices.Equal(shape(), want) {
+					t.Fatal("the older tables are equal to the new ones")
+				}
+				storetest.Open(t, url).Close()
+				if got := shape(); !slices.Equal(got, want) {
+					t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+				}
+				if kept := rowsOf(t, url, was.kept); !slices.Equal(kept, []string{"2"}) {
+					t.Errorf("of the row is left %v", kept)
+				}
+			})
+		}
 	}
+}
+
+func TestOurTablesOfAnUnknownVersionAreRefused(t *testing.T) {
 	for kind, url := range storetest.URLs(t) {
 		t.Run(kind, func(t *testing.T) {
 			storetest.Open(t, url).Close()
-			shape := func() []string {
-				if kind == "sqlite" {
-					return rowsOf(t, url, "SELECT name, sql FROM sqlite_master WHERE tbl_name LIKE 'interlock%' ORDER BY name")
-				}
-				return append(rowsOf(t, url, "SELECT indexname, indexdef FROM pg_indexes WHERE tablename LIKE 'interlock%' ORDER BY 1"),
-					rowsOf(t, url, "SELECT table_name, column_name, is_nullable FROM information_schema.columns WHERE table_name LIKE 'interlock%' ORDER BY 1, 2")...)
-			}
-			want := shape()
-			for _, s := range older[kind] {
-				execute(t, url, s)
-			}
-			execute(t, url, "UPDATE interlock_meta SET value = '1' WHERE key = 'version'")
-			execute(t, url, "INSERT INTO interlock_slot_lease (id, created, expires, slots) VALUES ('"+lease+"', '2026-11-23 18:00:00.000000', '2126-11-23 18:00:00.000000', 2)")
-			if slices.Equal(shape(), want) {
-				t.Fatal("the older tables are equal to the new ones")
-			}
-			storetest.Open(t, url).Close()
-			if got := shape(); !slices.Equal(got, want) {
-				t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
-			}
-			if kept := rowsOf(t, url, "SELECT slots FROM interlock_slot_lease WHERE id = '"+lease+"'"); !slices.Equal(kept, []string{"2"}) {
-				t.Errorf("of the lease is left %v", kept)
-			}
-			for version, text := range map[string]string{"3": "at version 3", "0": "at version 0"} {
-				execute(t, url, "UPDATE interlock_meta SET value = '"+version+"' WHERE key = 'version'")
+			for _, version := range []int{0, schema.Version + 1} {
+				execute(t, url, fmt.Sprintf("UPDATE interlock_meta SET value = '%d' WHERE key = 'version'", version))
 				_, err := store.Open(context.Background(), url, store.Options{})
-				if prefect.CodeOf(err) != prefect.UnknownRevision || !strings.Contains(err.Error(), text) {
-					t.Errorf("version %s: %v", version, err)
+				if prefect.CodeOf(err) != prefect.UnknownRevision || !strings.Contains(err.Error(), fmt.Sprint("at version ", version)) {
+					t.Errorf("version %d: %v", version, err)
 				}
 			}
 		})

@@ -4,7 +4,7 @@ package schema
 // which is added wherever it is missing; interlock_meta holds the one that a
 // database has. A database of an older one is brought here when it is opened, by
 // [InterlockSteps].
-const Version = 2
+const Version = 3
 
 // Interlock returns our own tables, which Prefect's never refer to. What is
 // written in every transition has no index but those that a read needs.
@@ -106,9 +106,10 @@ func Interlock() []Table {
 				{Name: "seq", Kind: Sequence},
 				{Name: "run_id", Kind: UUID},
 				{Name: "task_key", Kind: String},
-				{Name: "rank", Kind: SmallInt},          // what goes first: 0 retries, 1 scheduled runs
-				{Name: "due", Kind: Timestamp},          // hidden until then; a claim hides for as long as it lasts
-				{Name: "claim", Kind: UUID, Null: true}, // of the worker that it is on its way to
+				{Name: "rank", Kind: SmallInt},               // what goes first: 0 retries, 1 scheduled runs
+				{Name: "due", Kind: Timestamp},               // hidden until then; a claim hides for as long as it lasts
+				{Name: "claim", Kind: UUID, Null: true},      // of the worker that it is on its way to
+				{Name: "again", Kind: Timestamp, Null: true}, // due then, if it was queued again under the claim
 			},
 			Uniques: []Unique{{Name: "uq_interlock_task_queue__run_id", Columns: []string{"run_id"}}},
 			Indexes: []Index{{Name: "ix_interlock_task_queue__task_key_rank_seq", On: "task_key, rank, seq"}},
@@ -137,19 +138,30 @@ func InterlockSteps(from int, postgres bool) []string {
 			"CREATE INDEX ix_interlock_slot_lease__holder_id ON interlock_slot_lease (holder_id)",
 		}
 	case from == 1:
-		// SQLite cannot change a column, so the table is made anew.
-		const name = "interlock_slot_lease"
-		steps := []string{
-			"DROP INDEX ix_interlock_slot_lease__expires",
-			"ALTER TABLE " + name + " RENAME TO " + name + "_1",
-		}
-		steps = append(steps, CreateInterlock(false, allBut(name))...)
-		columns := "id, created, expires, slots, holder_type, holder_id"
-		return append(steps,
-			"INSERT INTO "+name+" ("+columns+") SELECT "+columns+" FROM "+name+"_1",
-			"DROP TABLE "+name+"_1")
+		return remake("interlock_slot_lease", "id, created, expires, slots, holder_type, holder_id", "ix_interlock_slot_lease__expires")
+	case from == 2 && postgres:
+		return []string{"ALTER TABLE IF EXISTS interlock_task_queue ADD COLUMN IF NOT EXISTS again TIMESTAMP WITH TIME ZONE"}
+	case from == 2:
+		// A database of version 2 need not have the table, which came later.
+		const columns = "seq, run_id, task_key, rank, due, claim"
+		return append([]string{"CREATE TABLE IF NOT EXISTS interlock_task_queue (" + columns + ")"},
+			remake("interlock_task_queue", columns, "ix_interlock_task_queue__task_key_rank_seq")...)
 	}
 	return nil
+}
+
+// remake returns the statements that make a table of ours anew in SQLite, which
+// cannot change a column, with the rows that it has and without its old indexes.
+func remake(name, columns string, indexes ...string) []string {
+	var steps []string
+	for _, i := range indexes {
+		steps = append(steps, "DROP INDEX IF EXISTS "+i)
+	}
+	steps = append(steps, "ALTER TABLE "+name+" RENAME TO "+name+"_old")
+	steps = append(steps, CreateInterlock(false, allBut(name))...)
+	return append(steps,
+		"INSERT INTO "+name+" ("+columns+") SELECT "+columns+" FROM "+name+"_old",
+		"DROP TABLE "+name+"_old")
 }
 
 // allBut says that all of our tables are present but one.

@@ -36,8 +36,17 @@ func queueing(queue string) orchestrate.Effect {
 // enterState commits the task run's next state, with effects.
 func enterState(t *testing.T, db *store.DB, run uuid.UUID, kind prefect.StateType, effects ...orchestrate.Effect) {
 	t.Helper()
+	enterStateAt(t, db, run, kind, nil, effects...)
+}
+
+// enterStateAt is enterState of a state that is scheduled for a time.
+func enterStateAt(t *testing.T, db *store.DB, run uuid.UUID, kind prefect.StateType, scheduled *prefect.Time, effects ...orchestrate.Effect) {
+	t.Helper()
 	r := must(db.ReadTaskRun(ctx, run))(t)
 	s := newState(kind, r.State.Timestamp.Add(time.Second))
+	if scheduled != nil {
+		s.Details.ScheduledTime = scheduled
+	}
 	next := *r
 	enter(&next.RunTimes, s)
 	check(t, db.Commit(ctx, &orchestrate.Commit{TaskRun: &next, State: s, ExpectStateID: r.StateID, ExpectUpdated: r.Updated, Effects: effects}))
@@ -103,12 +112,59 @@ func TestTaskRunIsQueuedOnce(t *testing.T) {
 		run := enqueue(t, db, 1, "a", "scheduled", at(0))
 		enterState(t, db, run, prefect.Scheduled, queueing("retry"))
 		claim := wantClaims(t, db, []string{"a"}, 1)[0]
-		enterState(t, db, run, prefect.Scheduled, queueing("retry"))
 		wantClaims(t, db, []string{"a"}) // it is on its way already
 		check(t, db.FinishTaskClaim(ctx, claim))
 		wantClaims(t, db, []string{"a"})
 		enterState(t, db, run, prefect.Scheduled, queueing("scheduled"))
 		wantClaims(t, db, []string{"a"}, 1)
+	})
+}
+
+// TestTaskRunIsQueuedAgainUnderItsClaim has a worker begin a run, and the run come
+// to its retry, before the receipt of the first delivery is worked on.
+func TestTaskRunIsQueuedAgainUnderItsClaim(t *testing.T) {
+	finish := func(t *testing.T, db *store.DB, c *prefect.TaskClaim) { check(t, db.FinishTaskClaim(ctx, c)) }
+	giveBack := func(t *testing.T, db *store.DB, c *prefect.TaskClaim) { check(t, db.ReturnTaskClaim(ctx, c)) }
+	nothing := func(*testing.T, *store.DB, *prefect.TaskClaim) {}
+	past, future := at(0), prefect.NewTime(time.Now().Add(time.Hour))
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		for n, test := range []struct {
+			name     string
+			retry    prefect.Time
+			patience time.Duration
+			end      func(*testing.T, *store.DB, *prefect.TaskClaim)
+			comes    bool // to a worker then
+		}{
+			{"received", past, patience, finish, true},
+			{"not received", past, patience, giveBack, true},
+			{"received, due later", future, patience, finish, false},
+			{"not received, due later", future, patience, giveBack, false},
+			{"the claim ran out", past, -time.Second, nothing, true},
+			{"the claim ran out, due later", future, -time.Second, nothing, false},
+		} {
+			t.Run(test.name, func(t *testing.T) {
+				keys := []string{test.name}
+				run := enqueue(t, db, n, test.name, "scheduled", past)
+				first := must(db.ClaimTaskRun(ctx, keys, test.patience))(t)
+				enterState(t, db, run, prefect.Running)
+				enterStateAt(t, db, run, prefect.Scheduled, &test.retry, queueing("retry"))
+				if test.patience > 0 {
+					wantClaims(t, db, keys) // on its way still
+				}
+				test.end(t, db, first)
+				var want []int
+				if test.comes {
+					want = append(want, n)
+				}
+				again := wantClaims(t, db, keys, want...)
+				finish(t, db, first) // over: it takes nothing off that is not its own
+				wantClaims(t, db, keys)
+				for _, c := range again { // which is for good
+					finish(t, db, c)
+				}
+				wantClaims(t, db, keys)
+			})
+		}
 	})
 }
 
