@@ -147,19 +147,31 @@ func (s holdings) of(d *dialect, limits []string) holdings {
 // deleteWithRuns deletes a row of table with the runs that a query selects by its
 // id, which go by the schema's cascades: their decision records, and with flow
 // runs their task runs'. What the runs held is given back afterwards, when nobody
-// can have them take more. Errors: errNoRow.
+// can have them take more, and they are taken off the task queue. Errors: errNoRow.
 func deleteWithRuns(ctx context.Context, tx *tx, table, runs string, id uuid.UUID) error {
 	if err := deleteDecisions(ctx, tx, runs, id); err != nil {
 		return err
 	}
 	key := tx.d.arg(id)
-	held, err := holdings{"l.holder_id IN (" + runs + " UNION ALL SELECT id FROM task_run WHERE flow_run_id IN (" + runs + "))", []any{key, key}}.
-		read(ctx, tx, "")
+	theirs := "(" + runs + " UNION ALL SELECT id FROM task_run WHERE flow_run_id IN (" + runs + "))"
+	held, err := holdings{"l.holder_id IN " + theirs, []any{key, key}}.read(ctx, tx, "")
 	if err != nil {
 		return err
 	}
-	if err := deleteOne(ctx, tx, table, id); err != nil || len(held) == 0 {
+	queued, err := all(ctx, tx, scanID, "SELECT run_id FROM interlock_task_queue WHERE run_id IN "+theirs, key, key)
+	if err != nil {
 		return err
+	}
+	if err := deleteOne(ctx, tx, table, id); err != nil {
+		return err
+	}
+	if len(queued) > 0 {
+		if _, err := dequeue(ctx, tx, queued); err != nil {
+			return err
+		}
+	}
+	if len(held) == 0 {
+		return nil
 	}
 	leases := make([]uuid.UUID, len(held))
 	for i, h := range held {

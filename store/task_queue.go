@@ -149,3 +149,43 @@ func (db *DB) ReturnTaskClaim(ctx context.Context, c *prefect.TaskClaim) error {
 		return err
 	})
 }
+
+// SweepTaskQueue takes at most limit runs off the queue that are gone or no longer
+// SCHEDULED, and returns how many they were: those whose task key has no worker
+// any more, since a claim drops what it comes across. While there are none it
+// writes nothing.
+func (db *DB) SweepTaskQueue(ctx context.Context, limit int) (n int, err error) {
+	var runs []uuid.UUID
+	err = db.read(ctx, func(q querier) error {
+		runs, err = all(ctx, q, scanID, `SELECT q.run_id FROM interlock_task_queue q LEFT JOIN task_run t ON t.id = q.run_id
+			WHERE t.state_type IS NULL OR t.state_type != 'SCHEDULED' LIMIT ?`, limit)
+		return err
+	})
+	if err != nil || len(runs) == 0 {
+		return 0, err
+	}
+	err = db.write(ctx, func(tx *tx) error {
+		n, err = dequeue(ctx, tx, runs)
+		return err
+	})
+	return n, err
+}
+
+// dequeue takes those of the runs off the queue that are gone or not SCHEDULED,
+// and returns how many they were. On Postgres the rows are locked first, so that
+// the states are read when nobody can queue a run in between: whoever is about to
+// waits and inserts it anew, and whoever just did keeps the row, which is passed
+// over.
+func dequeue(ctx context.Context, tx *tx, runs []uuid.UUID) (int, error) {
+	which, list := tx.d.anyOf("run_id", runs)
+	if tx.d.postgres {
+		free, err := all(ctx, tx, scanID, "SELECT run_id FROM interlock_task_queue WHERE "+which+" FOR UPDATE SKIP LOCKED", list)
+		if err != nil || len(free) == 0 {
+			return 0, err
+		}
+		which, list = tx.d.anyOf("run_id", free)
+	}
+	n, err := affected(tx.ExecContext(ctx, "DELETE FROM interlock_task_queue WHERE "+which+` AND NOT EXISTS
+		(SELECT 1 FROM task_run t WHERE t.id = interlock_task_queue.run_id AND t.state_type = 'SCHEDULED')`, list))
+	return int(n), wrapf(err, "take runs off the task queue")
+}

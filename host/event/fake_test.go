@@ -36,6 +36,7 @@ type fakeStore struct {
 	deletion int
 	queue    []*prefect.TaskRun             // wait for a worker
 	claims   map[uuid.UUID]*prefect.TaskRun // are on their way to one
+	stale    int                            // runs that wait for nobody
 }
 
 func (f *fakeStore) WriteEvents(ctx context.Context, events []*prefect.Event) error {
@@ -150,6 +151,14 @@ func (f *fakeStore) ClaimTaskRun(_ context.Context, keys []string, _ time.Durati
 		}
 	}
 	return nil, nil
+}
+
+func (f *fakeStore) SweepTaskQueue(_ context.Context, limit int) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := min(limit, f.stale)
+	f.stale -= n
+	return n, nil
 }
 
 func (f *fakeStore) FinishTaskClaim(_ context.Context, c *prefect.TaskClaim) error {

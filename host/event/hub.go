@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/interlock-run/interlock/host/prefect"
+	"github.com/interlock-run/interlock/host/service"
 )
 
 // Config is what a [Hub] is made of. Zero fields get their default.
@@ -17,7 +18,7 @@ type Config struct {
 	Auth    string              // "user:password" that websocket clients must send; "" for none
 	Origins []string            // host patterns of browser pages that may connect, besides the server's own
 	TaskRun TaskRunEncoder      // how task workers get their runs; nil: as {}
-	NoRelay bool                // leave the outbox to other replicas (--no-services)
+	NoRelay bool                // leave the outbox and the sweep of the task queues to other replicas (--no-services)
 }
 
 // Hub is the package in one piece: the way in, the relay of transitions, and the
@@ -38,6 +39,7 @@ type Config struct {
 type Hub struct {
 	*Sockets
 	relay   *Relay
+	sweep   *service.Loop
 	noRelay bool
 }
 
@@ -64,15 +66,17 @@ func New(c Config) *Hub {
 			tasks: &taskQueue{store: c.Store, now: c.Now, poll: queuePoll}, encode: c.TaskRun, receiptTime: receiptTime,
 		},
 		relay:   NewRelay(c.Store, events, c.Now, c.Logger),
+		sweep:   newSweep(c.Store, c.Logger),
 		noRelay: c.NoRelay,
 	}
 }
 
-// Start begins to store and to relay.
+// Start begins to store, to relay and to sweep the task queues.
 func (h *Hub) Start(ctx context.Context) {
 	h.intake.Start()
 	if !h.noRelay {
 		h.relay.Start(ctx)
+		h.sweep.Start(ctx)
 	}
 }
 
@@ -83,6 +87,7 @@ func (h *Hub) Stop(ctx context.Context) {
 	h.Sockets.Stop()
 	h.intake.Stop(ctx)
 	h.relay.Stop()
+	h.sweep.Stop()
 	h.events.Close()
 	h.logs.Close()
 }

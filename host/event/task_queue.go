@@ -3,11 +3,13 @@ package event
 import (
 	"cmp"
 	"context"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/interlock-run/interlock/host/prefect"
+	"github.com/interlock-run/interlock/host/service"
 )
 
 // The pace of the task queues.
@@ -33,6 +35,28 @@ type TaskQueues interface {
 	FinishTaskClaim(ctx context.Context, c *prefect.TaskClaim) error
 	// ReturnTaskClaim puts the run back in front: the worker did not get it.
 	ReturnTaskClaim(ctx context.Context, c *prefect.TaskClaim) error
+	// SweepTaskQueue takes at most limit runs off their queues that are gone or no
+	// longer SCHEDULED, and returns how many they were.
+	SweepTaskQueue(ctx context.Context, limit int) (int, error)
+}
+
+// The pace of the sweep. What it finds harms nobody but by being there.
+const (
+	sweepEvery = time.Minute
+	sweepBatch = 500
+)
+
+// newSweep returns the loop that keeps runs which nobody is to have any more from
+// staying on the queues of task keys that no worker serves.
+func newSweep(queues TaskQueues, logger *slog.Logger) *service.Loop {
+	return &service.Loop{Name: "task queue sweep", Every: sweepEvery, Logger: logger, Work: func(ctx context.Context) (time.Duration, error) {
+		for {
+			n, err := queues.SweepTaskQueue(ctx, sweepBatch)
+			if err != nil || n < sweepBatch {
+				return 0, err
+			}
+		}
+	}}
 }
 
 // taskQueue hands runs to the subscriptions of this server.

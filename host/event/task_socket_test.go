@@ -211,3 +211,15 @@ func TestAStopPutsRunsBack(t *testing.T) {
 		t.Errorf("%d runs are queued, %d claimed", queued, claimed)
 	}
 }
+
+func TestHubSweepsTheTaskQueues(t *testing.T) {
+	noLeak(t)
+	store := &fakeStore{stale: 2*sweepBatch + 1}
+	hub := New(Config{Store: store, Logger: quiet()})
+	hub.Start(context.Background())
+	eventually(t, "all are swept", func() (done bool) {
+		store.set(func() { done = store.stale == 0 })
+		return done
+	})
+	hub.Stop(context.Background())
+}

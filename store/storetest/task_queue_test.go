@@ -21,9 +21,15 @@ const patience = time.Hour
 // enqueue makes the n-th task run, SCHEDULED for that time, on its queue.
 func enqueue(t *testing.T, db *store.DB, n int, key, queue string, scheduled prefect.Time) uuid.UUID {
 	t.Helper()
+	return enqueueOf(t, db, n, key, queue, scheduled, nil)
+}
+
+// enqueueOf is enqueue of a task run of a flow run.
+func enqueueOf(t *testing.T, db *store.DB, n int, key, queue string, scheduled prefect.Time, flowRun *uuid.UUID) uuid.UUID {
+	t.Helper()
 	s := newState(prefect.Scheduled, at(n))
 	s.Details.ScheduledTime = &scheduled
-	run := prefect.TaskRun{ID: id(n), Name: fmt.Sprint("run ", n), TaskKey: key, DynamicKey: fmt.Sprint(n)}
+	run := prefect.TaskRun{ID: id(n), Name: fmt.Sprint("run ", n), FlowRunID: flowRun, TaskKey: key, DynamicKey: fmt.Sprint(n)}
 	enter(&run.RunTimes, s)
 	check(t, db.Commit(ctx, &orchestrate.Commit{TaskRun: &run, Create: true, State: s, Effects: []orchestrate.Effect{queueing(queue)}}))
 	return run.ID
@@ -104,6 +110,87 @@ func TestTaskQueueForgetsWhatIsNotScheduled(t *testing.T) {
 		wantClaims(t, db, []string{"a"}, 4)
 		enterState(t, db, begun, prefect.Scheduled)
 		wantClaims(t, db, []string{"a"})
+	})
+}
+
+// TestTaskQueueIsSweptWithoutWorkers has nobody claim from the queue, and runs that
+// are cancelled, finished and deleted by themselves and with their flow run.
+func TestTaskQueueIsSweptWithoutWorkers(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		swept := func(limit, want int) {
+			t.Helper()
+			if n := must(db.SweepTaskQueue(ctx, limit))(t); n != want {
+				t.Errorf("%d runs were swept, want %d", n, want)
+			}
+		}
+		var runs []uuid.UUID
+		for n := range 6 {
+			runs = append(runs, enqueue(t, db, n, "a", "scheduled", at(0)))
+		}
+		claim := must(db.ClaimTaskRun(ctx, []string{"a"}, patience))(t)
+		swept(10, 0)
+		enterState(t, db, runs[0], prefect.Running) // the claimed one
+		enterState(t, db, runs[1], prefect.Cancelled)
+		enterState(t, db, runs[2], prefect.Completed)
+		check(t, db.DeleteTaskRun(ctx, runs[3]))
+		swept(2, 2)
+		swept(2, 1) // the deleted one is off already
+		swept(2, 0)
+		enterState(t, db, runs[0], prefect.Scheduled, queueing("retry"))
+		check(t, db.FinishTaskClaim(ctx, claim)) // of a row that is gone
+		wantClaims(t, db, []string{"a"}, 0, 4, 5)
+	})
+}
+
+func TestTaskQueueLosesWhatIsDeletedWithItsFlowRun(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		one := newFlowRun(t, db, prefect.FlowRun{Name: "one"}, newState(prefect.Running, at(0)))
+		two := newFlowRun(t, db, prefect.FlowRun{Name: "two"}, newState(prefect.Running, at(0)))
+		enqueueOf(t, db, 1, "a", "scheduled", at(0), &one.ID)
+		enqueueOf(t, db, 2, "a", "scheduled", at(0), &two.ID)
+		enqueue(t, db, 3, "a", "scheduled", at(0))
+		check(t, db.DeleteFlowRun(ctx, one.ID))
+		check(t, db.DeleteFlow(ctx, two.FlowID))
+		if n := must(db.SweepTaskQueue(ctx, 10))(t); n != 0 {
+			t.Errorf("%d runs that were deleted were on the queue", n)
+		}
+		wantClaims(t, db, []string{"a"}, 3)
+	})
+}
+
+// TestSweepTakesNothingThatIsQueuedMeanwhile sweeps all the time while a run is
+// begun and queued again.
+func TestSweepTakesNothingThatIsQueuedMeanwhile(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		run := enqueue(t, db, 1, "a", "scheduled", at(0))
+		stop := make(chan struct{})
+		var sweeps sync.WaitGroup
+		defer sweeps.Wait()
+		defer close(stop)
+		for range 2 {
+			sweeps.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					if _, err := db.SweepTaskQueue(ctx, 10); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+		for round := range 100 {
+			enterState(t, db, run, prefect.Running)
+			enterState(t, db, run, prefect.Scheduled, queueing("retry"))
+			c := must(db.ClaimTaskRun(ctx, []string{"a"}, patience))(t)
+			if c == nil {
+				t.Fatalf("in round %d the run is off its queue", round)
+			}
+			check(t, db.ReturnTaskClaim(ctx, c))
+		}
 	})
 }
 
