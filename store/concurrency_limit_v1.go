@@ -157,7 +157,7 @@ func (db *DB) AcquireTagSlots(ctx context.Context, tags []string, run uuid.UUID,
 		var wanted []*prefect.ConcurrencyLimit
 		for _, l := range found {
 			if l.Limit == 0 {
-				return prefect.Errorf(prefect.Locked, "The concurrency limit on tag %q is 0 and will deadlock if the task tries to run again.", strings.TrimPrefix(l.Name, tagPrefix))
+				return prefect.Errorf(prefect.Locked, "The limit of the tag %q is 0: no task run ever gets a slot of it.", strings.TrimPrefix(l.Name, tagPrefix))
 			}
 			if !l.Active {
 				continue

@@ -251,7 +251,7 @@ func (db *DB) DeleteWorkQueue(ctx context.Context, id uuid.UUID) error {
 			return err
 		}
 		if isDefault {
-			return prefect.Errorf(prefect.Conflict, "Can't delete a pool's default queue.")
+			return prefect.Errorf(prefect.Conflict, "The queue is the default one of its pool, which needs it.")
 		}
 		return deleteOne(ctx, tx, "work_queue", id)
 	})

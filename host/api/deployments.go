@@ -48,6 +48,7 @@ func (c *deploymentCreate) SetDefaults() { c.Parameters = json.RawMessage("{}") 
 // CheckBind is called by bind.
 func (c *deploymentCreate) CheckBind(r bind.Reporter) {
 	checkOneLimit(c.ConcurrencyLimit.Value, c.GlobalConcurrencyLimitID.Value, r)
+	checkLength(len(c.Schedules), "schedules", r)
 	if strings.ContainsAny(c.Name, "/%&><") {
 		r.Fail("value_error", "Value error, the name of a deployment contains none of / % & > <", appendString(nil, c.Name), "name")
 	}
@@ -55,7 +56,7 @@ func (c *deploymentCreate) CheckBind(r bind.Reporter) {
 
 func checkOneLimit(own *int32, global *uuid.UUID, r bind.Reporter) {
 	if own != nil && global != nil {
-		r.Fail("value_error", "Value error, A deployment cannot have both a concurrency limit and a global concurrency limit.", jsonNull)
+		r.Fail("value_error", "Value error, a deployment has its own limit or shares one: send concurrency_limit or global_concurrency_limit_id", jsonNull)
 	}
 }
 

@@ -125,8 +125,7 @@ func (s *server) runQueue(ctx context.Context, d *prefect.Deployment, name strin
 		return nil, nil
 	}
 	if d.WorkPoolName == nil {
-		return nil, prefect.Errorf(prefect.BadRequest, "Cannot create flow run in work queue %s because deployment %s is not associated with a work pool. "+
-			"Please remove work_pool_name and try again.", name, d.ID)
+		return nil, prefect.Errorf(prefect.BadRequest, "The run asks for the work queue %q, but deployment %s has no work pool.", name, d.ID)
 	}
 	return s.Store.EnsureWorkQueue(ctx, *d.WorkPoolName, name)
 }
@@ -184,7 +183,7 @@ func (s *server) createDeploymentRuns(w http.ResponseWriter, r *http.Request) er
 		return err
 	}
 	if len(body) > bulkRunLimit {
-		return prefect.Errorf(prefect.BadRequest, "Cannot create more than %d flow runs at once.", bulkRunLimit)
+		return prefect.Errorf(prefect.BadRequest, "One request creates at most %d flow runs.", bulkRunLimit)
 	}
 	d, err := s.Store.ReadDeployment(r.Context(), id)
 	if err != nil {
