@@ -226,7 +226,7 @@ func saveOwnLimit(ctx context.Context, tx *tx, d *prefect.Deployment) error {
 	wanted, now := d.OwnLimit.Value, tx.now()
 	if wanted == nil {
 		d.ConcurrencyLimitID = nil
-		return deleteLimitNamed(ctx, tx, prefect.DeploymentLimitName(d.ID))
+		return deleteLimitsNamed(ctx, tx, prefect.DeploymentLimitName(d.ID))
 	}
 	key := prefect.DeploymentLimitName(d.ID)
 	if d.ConcurrencyLimitID != nil {
@@ -251,17 +251,14 @@ func saveOwnLimit(ctx context.Context, tx *tx, d *prefect.Deployment) error {
 	return nil
 }
 
-// deleteLimitNamed deletes a limit, if there is one of that name, and what is held
-// of it.
-func deleteLimitNamed(ctx context.Context, tx *tx, name string) error {
-	if _, err := lockLimits(ctx, tx, "name", []string{name}); err != nil {
+// deleteLimitsNamed deletes those limits that there are of the names, and what is
+// held of them.
+func deleteLimitsNamed(ctx context.Context, tx *tx, names ...string) error {
+	limits, err := lockLimits(ctx, tx, "name", names)
+	if err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, "DELETE FROM interlock_slot_holding WHERE limit_id IN (SELECT id FROM concurrency_limit_v2 WHERE name = ?)", name); err != nil {
-		return err
-	}
-	_, err := tx.ExecContext(ctx, "DELETE FROM concurrency_limit_v2 WHERE name = ?", name)
-	return err
+	return deleteLimits(ctx, tx, limits)
 }
 
 // DeleteDeployment deletes a deployment with its schedules, its own limit and its
@@ -274,7 +271,7 @@ func (db *DB) DeleteDeployment(ctx context.Context, id uuid.UUID) error {
 		if err := deleteOne(ctx, tx, "deployment", id); err != nil {
 			return err
 		}
-		return deleteLimitNamed(ctx, tx, prefect.DeploymentLimitName(id))
+		return deleteLimitsNamed(ctx, tx, prefect.DeploymentLimitName(id))
 	})
 	return named(err, "deployment", id)
 }

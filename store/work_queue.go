@@ -47,7 +47,7 @@ func (db *DB) CreateWorkQueue(ctx context.Context, q *prefect.WorkQueue) error {
 	err := db.write(ctx, func(tx *tx) (err error) {
 		draft := *q
 		if draft.WorkPoolID == uuid.Nil {
-			p, err := readPool(ctx, tx, prefect.DefaultAgentPool, "")
+			p, err := readPool(ctx, tx, tx.d, prefect.DefaultAgentPool, "")
 			if errors.Is(err, errNoRow) {
 				if p, err = defaultAgentPool(ctx, tx); err == nil && draft.Name == prefect.DefaultQueue {
 					stored, err = readQueue(ctx, tx, tx.d, "", "work_queue.id = ?", p.DefaultQueueID) // made with its pool
@@ -157,7 +157,7 @@ func (db *DB) EnsureWorkQueue(ctx context.Context, pool, name string) (q *prefec
 			p, err = defaultAgentPool(ctx, tx)
 			priority = 1 // as the reference has it: what agents poll for comes first
 		} else {
-			p, err = readPool(ctx, tx, pool, "")
+			p, err = readPool(ctx, tx, tx.d, pool, "")
 		}
 		if err != nil {
 			return named(err, "work_pool", pool)

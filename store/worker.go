@@ -16,7 +16,7 @@ const workerColumns = "worker.id, worker.created, worker.updated, worker.name, w
 // pool ready. Errors: NotFound for a pool that is not there.
 func (db *DB) WorkerHeartbeat(ctx context.Context, pool, name string, intervalSeconds *int) error {
 	err := db.write(ctx, func(tx *tx) error {
-		p, err := readPool(ctx, tx, pool, tx.d.lock("work_pool"))
+		p, err := readPool(ctx, tx, tx.d, pool, tx.d.lock("work_pool"))
 		if err != nil {
 			return err
 		}
