@@ -146,7 +146,7 @@ func (db *DB) CountDeployments(ctx context.Context, f prefect.Filters) (int, err
 // PutDeployment applies fn to the deployment of that flow and name, or to a fresh
 // one, and stores what fn left; it returns the stored row. The runs that an older
 // version scheduled for later are deleted. Errors: Conflict (an unknown flow),
-// fn's own.
+// NotFound for the pool of a queue that fn asks for, fn's own.
 func (db *DB) PutDeployment(ctx context.Context, flowID uuid.UUID, name string, fn func(*prefect.Deployment) error) (d *prefect.Deployment, created bool, err error) {
 	id := prefect.NewID()
 	err = db.write(ctx, func(tx *tx) error {
@@ -175,7 +175,8 @@ func (db *DB) PutDeployment(ctx context.Context, flowID uuid.UUID, name string, 
 }
 
 // UpdateDeployment calls fn with the stored deployment, stores what fn left and
-// deletes the runs that are stale with it. Errors: NotFound, Conflict, fn's own.
+// deletes the runs that are stale with it. Errors: NotFound (also for the pool of a
+// queue that fn asks for), Conflict, fn's own.
 func (db *DB) UpdateDeployment(ctx context.Context, id uuid.UUID, stale prefect.StaleRuns, fn func(*prefect.Deployment) error) error {
 	err := db.write(ctx, func(tx *tx) error {
 		d, err := readDeployment(ctx, tx, tx.d, tx.d.lock("deployment"), "deployment.id = ?", id)
@@ -196,6 +197,9 @@ func saveDeployment(ctx context.Context, tx *tx, d *prefect.Deployment, stale pr
 		return err
 	}
 	if err := fn(d); err != nil {
+		return err
+	}
+	if err := saveAskedQueue(ctx, tx, d); err != nil {
 		return err
 	}
 	if err := saveOwnLimit(ctx, tx, d); err != nil {

@@ -68,16 +68,16 @@ func (s *server) runDeployment(r *http.Request, d *prefect.Deployment, body *dep
 			return nil, false, about(err, "Error creating flow run")
 		}
 	}
-	queue, err := s.runQueue(r.Context(), d, textOf(body.WorkQueueName))
+	labels, err := deploymentRunLabels(d, json.RawMessage(body.Labels))
+	if err != nil {
+		return nil, false, err
+	}
+	queue, err := s.runQueue(r.Context(), d, textOf(body.WorkQueueName)) // when all else is checked, as it makes one
 	if err != nil {
 		return nil, false, err
 	}
 	run = s.deploymentRun(d, body, queue)
-	run.Parameters, run.CreatedBy = parameters, createdBy(r)
-	run.Labels, err = deploymentRunLabels(d, json.RawMessage(body.Labels))
-	if err != nil {
-		return nil, false, err
-	}
+	run.Parameters, run.Labels, run.CreatedBy = parameters, labels, createdBy(r)
 	first := firstState(body.State, client(r))
 	if first.State == nil {
 		first.State = &prefect.State{Type: prefect.Scheduled, Details: prefect.NewStateDetails()}

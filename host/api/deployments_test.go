@@ -60,7 +60,7 @@ func TestDeploymentCreate(t *testing.T) {
 		t.Errorf("what is not sent stays, but for schedules: %+v", d)
 	}
 	for body, status := range map[string]int{
-		`{"name":"x","flow_id":"` + uuid.NewString() + `"}`:                        http.StatusConflict,
+		`{"name":"x","flow_id":"` + uuid.NewString() + `","work_queue_name":"q"}`:  http.StatusConflict,
 		`{"name":"a/b","flow_id":"` + flow + `"}`:                                  http.StatusUnprocessableEntity,
 		`{"name":"x","flow_id":"` + flow + `","work_pool_name":"none"}`:            http.StatusNotFound,
 		`{"name":"x","flow_id":"` + flow + `","schedules":[{"schedule":null}]}`:    http.StatusUnprocessableEntity,
@@ -68,6 +68,9 @@ func TestDeploymentCreate(t *testing.T) {
 		`{"name":"x","flow_id":"` + flow + `","worker_pool_names":"of no client"}`: http.StatusUnprocessableEntity,
 	} {
 		r.want(status, "POST", "/deployments/", body)
+	}
+	if len(r.queues) > 0 {
+		t.Errorf("a refused deployment leaves the queue %s", r.queues[0].Name)
 	}
 }
 

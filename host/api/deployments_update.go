@@ -64,19 +64,11 @@ func (s *server) updateDeployment(w http.ResponseWriter, r *http.Request) error 
 	if err := s.checkDeploymentUpdate(r, d, &body); err != nil {
 		return err
 	}
-	leaves := body.WorkPoolName.Set && body.WorkPoolName.Value == nil
-	var queue *uuid.UUID
-	if !leaves {
-		if queue, err = s.queueFor(r.Context(), textOf(body.WorkPoolName.Value), textOf(body.WorkQueueName.Value)); err != nil {
-			return err
-		}
-	}
 	err = s.Store.UpdateDeployment(r.Context(), id, prefect.FutureScheduledRuns, func(d *prefect.Deployment) error {
-		switch {
-		case leaves:
+		if body.WorkPoolName.Set && body.WorkPoolName.Value == nil {
 			d.WorkQueueID = nil
-		case queue != nil:
-			d.WorkQueueID = queue
+		} else {
+			d.AskedQueue = &prefect.QueueName{Pool: textOf(body.WorkPoolName.Value), Name: textOf(body.WorkQueueName.Value)}
 		}
 		return body.apply(d, s.Now())
 	})

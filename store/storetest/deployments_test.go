@@ -122,6 +122,52 @@ func TestDeploymentLimits(t *testing.T) {
 	})
 }
 
+// TestAskedQueues: the queue that a deployment asks for is made with it, or not at
+// all.
+func TestAskedQueues(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		ask := func(pool, name string) func(*prefect.Deployment) error {
+			return func(d *prefect.Deployment) error {
+				d.AskedQueue = &prefect.QueueName{Pool: pool, Name: name}
+				return nil
+			}
+		}
+		_, _, err := db.PutDeployment(ctx, uuid.New(), "d", ask("", "q"))
+		wantCode(t, err, prefect.Conflict)
+		if n := must(db.CountWorkPools(ctx, nil))(t); n != 0 {
+			t.Errorf("a refused deployment leaves %d pools", n)
+		}
+		flow := newFlow(t, db, prefect.Flow{}).ID
+		pool := newPool(t, db, prefect.WorkPool{Name: "p"})
+		for _, name := range []string{"", "q"} {
+			_, _, err = db.PutDeployment(ctx, flow, "d", ask("none", name))
+			wantCode(t, err, prefect.NotFound)
+		}
+		if n := must(db.CountDeployments(ctx, prefect.Filters{}))(t); n != 0 {
+			t.Errorf("%d deployments", n)
+		}
+		d := must2(db.PutDeployment(ctx, flow, "d", ask("p", "")))(t)
+		if *d.WorkQueueID != *pool.DefaultQueueID {
+			t.Errorf("in queue %v", *d.QueueName)
+		}
+		bad := func(d *prefect.Deployment) error {
+			d.AskedQueue, d.ConcurrencyLimitID = &prefect.QueueName{Pool: "p", Name: "never"}, &uuid.UUID{1}
+			return nil
+		}
+		wantCode(t, db.UpdateDeployment(ctx, d.ID, prefect.NoStaleRuns, bad), prefect.Conflict)
+		_, err = db.ReadWorkQueue(ctx, "p", "never")
+		wantCode(t, err, prefect.NotFound)
+		check(t, db.UpdateDeployment(ctx, d.ID, prefect.NoStaleRuns, ask("", "q")))
+		if d = must(db.ReadDeployment(ctx, d.ID))(t); *d.QueueName != "q" || *d.WorkPoolName != prefect.DefaultAgentPool {
+			t.Errorf("in %v of %v", *d.QueueName, *d.WorkPoolName)
+		}
+		check(t, db.UpdateDeployment(ctx, d.ID, prefect.NoStaleRuns, ask("", "")))
+		if again := must(db.ReadDeployment(ctx, d.ID))(t); *again.WorkQueueID != *d.WorkQueueID {
+			t.Error("asking for no queue changed it")
+		}
+	})
+}
+
 // TestDeletedLimitsLeaveNoLease: what nothing else would end goes with the limit;
 // what a client renews goes when it renews it no more.
 func TestDeletedLimitsLeaveNoLease(t *testing.T) {
@@ -195,6 +241,8 @@ func TestNamesWithNUL(t *testing.T) {
 		if again := must(db.ReadConcurrencyLimit(ctx, name))(t); again.ID != l.ID {
 			t.Errorf("another limit: %+v", again)
 		}
+		must2(db.PutTagLimit(ctx, name, 1))(t)
+		must2(db.AcquireTagSlots(ctx, []string{name}, uuid.New(), at(1<<30)))(t)
 		newFlow(t, db, prefect.Flow{Name: name})
 		if created, err := db.CreateFlow(ctx, &prefect.Flow{Name: name}); err != nil || created {
 			t.Errorf("the flow again: created %v, %v", created, err)
