@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -50,6 +51,25 @@ func TestListsAreBounded(t *testing.T) {
 		body := `{"task_run_id":` + id(0) + `,"names":` + jsonList(most+1, func(i int) string { return fmt.Sprintf(`"t%d"`, i) }) + `}`
 		r.want(http.StatusUnprocessableEntity, "POST", "/concurrency_limits/"+change, body)
 	}
+}
+
+// TestPolledQueuesAreReadOnce: however many names a worker sends.
+func TestPolledQueuesAreReadOnce(t *testing.T) {
+	r, _ := deploymentRig(t)
+	for _, name := range []string{"a", prefect.DefaultQueue} {
+		r.queues = append(r.queues, &prefect.WorkQueue{ID: uuid.New(), Name: name, WorkPoolName: "p"})
+	}
+	path := "/work_pools/p/get_scheduled_flow_runs"
+	r.want(http.StatusOK, "POST", path, `{"work_queue_names":["a","","default","a"]}`)
+	if f := r.asked.WorkPoolQueues; f == nil || !slices.Equal(f.Name.Any, []string{"a", "default"}) || len(r.work.Queues) != 2 || len(r.polled) != 2 {
+		t.Errorf("asked %+v, runs of %v, polled %v", f, r.work.Queues, r.polled)
+	}
+	r.want(http.StatusOK, "POST", path, `{}`)
+	if r.asked.WorkPoolQueues != nil || r.work.Queues != nil || len(r.polled) != 2 {
+		t.Errorf("asked %+v, runs of %v, polled %v", r.asked.WorkPoolQueues, r.work.Queues, r.polled)
+	}
+	r.want(http.StatusNotFound, "POST", path, `{"work_queue_names":["a","none"]}`)
+	r.want(http.StatusUnprocessableEntity, "POST", path, `{"work_queue_names":`+jsonList(1001, func(int) string { return `"a"` })+`}`)
 }
 
 // TestSlugsAreUniqueWithinARequest: also those of one list.
