@@ -187,7 +187,7 @@ func RuleSettings(c *Config) map[string]json.RawMessage {
 func (s *Server) handler(db *store.DB, conductor *orchestrate.Orchestrator, registry api.Registry, counts *meters) http.Handler {
 	c := api.Config{
 		Store: db, Orchestrator: conductor, Registry: registry, Events: events{s.hub},
-		Logger: s.logger, Now: now, NewID: prefect.NewID, PublishLogs: s.hub.PublishLogs, Check: policy.CheckJSON,
+		Logger: s.logger, Now: now, NewID: prefect.NewID, PublishLogs: s.hub.PublishLogs, Compile: policy.CompileJSON,
 		AuthString: s.config.AuthString, CSRF: s.config.CSRFProtection, CSRFExpiration: s.config.CSRFExpiration,
 		DefaultLimit: s.config.DefaultLimit, MaxParams: s.config.MaxParameters, Version: s.config.Version,
 		Settings:  s.config.shown(),

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -41,9 +42,9 @@ func (db *DB) ReadConcurrencyLimit(ctx context.Context, idOrName string) (l *pre
 func readLimit(ctx context.Context, q querier, d *dialect, idOrName, lock string) (*prefect.ConcurrencyLimit, error) {
 	column, key := "name", any(idOrName)
 	if id, err := uuid.Parse(idOrName); err == nil {
-		column, key = "id", d.arg(id)
+		column, key = "id", any(id)
 	}
-	l, err := one(scanLimit, q.QueryRowContext(ctx, "SELECT "+limitColumns+" FROM concurrency_limit_v2 WHERE "+column+" = ?"+lock, key))
+	l, err := one(scanLimit, q.QueryRowContext(ctx, "SELECT "+limitColumns+" FROM concurrency_limit_v2 WHERE "+column+" = ?"+lock, d.arg(key)))
 	return l, named(err, "concurrency_limit", idOrName)
 }
 
@@ -90,9 +91,35 @@ func (db *DB) DeleteConcurrencyLimit(ctx context.Context, idOrName string) error
 		if err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, "DELETE FROM interlock_slot_holding WHERE limit_id = ?", tx.d.arg(l.ID)); err != nil {
-			return err
-		}
-		return deleteOne(ctx, tx, "concurrency_limit_v2", l.ID)
+		return deleteLimits(ctx, tx, []*prefect.ConcurrencyLimit{l})
 	})
+}
+
+// longestTerm is the most that a lease is renewed for.
+const longestTerm = 24 * time.Hour
+
+// deleteLimits deletes limits, whose rows are locked, and what is held of them. A
+// lease that is left without a limit goes too if nothing else would end it soon; one
+// that a client renews stays, as the client would end its run if it were gone, and
+// ends when nobody renews it any more.
+func deleteLimits(ctx context.Context, tx *tx, limits []*prefect.ConcurrencyLimit) error {
+	if len(limits) == 0 {
+		return nil
+	}
+	ids := make([]uuid.UUID, len(limits))
+	for i, l := range limits {
+		ids[i] = l.ID
+	}
+	which, list := tx.d.anyOf("h.limit_id", ids)
+	endless := tx.d.arg(tx.now().Add(longestTerm))
+	if _, err := (holdings{which + " AND (l.expires IS NULL OR l.expires > ?)", []any{list, endless}}).release(ctx, tx, false); err != nil {
+		return err
+	}
+	which, list = tx.d.anyOf("limit_id", ids)
+	if _, err := tx.ExecContext(ctx, "DELETE FROM interlock_slot_holding WHERE "+which, list); err != nil {
+		return wrapf(err, "delete limits")
+	}
+	which, list = tx.d.anyOf("id", ids)
+	_, err := tx.ExecContext(ctx, "DELETE FROM concurrency_limit_v2 WHERE "+which, list)
+	return wrapf(err, "delete limits")
 }

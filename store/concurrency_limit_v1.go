@@ -14,6 +14,14 @@ import (
 // the task runs of the leases.
 const tagPrefix = "tag:"
 
+// tagLimitName is the name of a tag's limit as the database has it.
+func (d *dialect) tagLimitName(tag string) string {
+	if d.postgres {
+		return withoutNUL(tagPrefix + tag)
+	}
+	return tagPrefix + tag
+}
+
 // PutTagLimit makes the limit of a tag, or gives it another number of slots.
 func (db *DB) PutTagLimit(ctx context.Context, tag string, slots int) (l *prefect.TagLimit, created bool, err error) {
 	err = db.write(ctx, func(tx *tx) error {
@@ -24,7 +32,7 @@ func (db *DB) PutTagLimit(ctx context.Context, tag string, slots int) (l *prefec
 			return err
 		}
 		created = n > 0
-		limits, err := lockLimits(ctx, tx, "name", []string{tagPrefix + tag})
+		limits, err := lockLimits(ctx, tx, "name", []string{tx.d.tagLimitName(tag)})
 		if err != nil {
 			return err
 		}
@@ -113,7 +121,7 @@ func withHolders(ctx context.Context, q querier, d *dialect, limits []*prefect.C
 // each, however many that are. Errors: NotFound.
 func (db *DB) ResetTagLimit(ctx context.Context, tag string, runs []uuid.UUID, expires prefect.Time) error {
 	return db.write(ctx, func(tx *tx) error {
-		limits, err := lockLimits(ctx, tx, "name", []string{tagPrefix + tag})
+		limits, err := lockLimits(ctx, tx, "name", []string{tx.d.tagLimitName(tag)})
 		if err != nil {
 			return err
 		}
@@ -157,7 +165,7 @@ func (db *DB) AcquireTagSlots(ctx context.Context, tags []string, run uuid.UUID,
 		var wanted []*prefect.ConcurrencyLimit
 		for _, l := range found {
 			if l.Limit == 0 {
-				return prefect.Errorf(prefect.Locked, "The concurrency limit on tag %q is 0 and will deadlock if the task tries to run again.", strings.TrimPrefix(l.Name, tagPrefix))
+				return prefect.Errorf(prefect.Locked, "The limit of the tag %q is 0: no task run ever gets a slot of it.", strings.TrimPrefix(l.Name, tagPrefix))
 			}
 			if !l.Active {
 				continue
@@ -193,7 +201,7 @@ func (db *DB) AcquireTagSlots(ctx context.Context, tags []string, run uuid.UUID,
 func lockTagLimits(ctx context.Context, tx *tx, tags []string) ([]*prefect.ConcurrencyLimit, error) {
 	names := make([]string, len(tags))
 	for i, tag := range tags {
-		names[i] = tagPrefix + tag
+		names[i] = tx.d.tagLimitName(tag)
 	}
 	limits, err := lockLimits(ctx, tx, "name", names)
 	slices.SortStableFunc(limits, func(a, b *prefect.ConcurrencyLimit) int {

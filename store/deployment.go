@@ -146,7 +146,7 @@ func (db *DB) CountDeployments(ctx context.Context, f prefect.Filters) (int, err
 // PutDeployment applies fn to the deployment of that flow and name, or to a fresh
 // one, and stores what fn left; it returns the stored row. The runs that an older
 // version scheduled for later are deleted. Errors: Conflict (an unknown flow),
-// fn's own.
+// NotFound for the pool of a queue that fn asks for, fn's own.
 func (db *DB) PutDeployment(ctx context.Context, flowID uuid.UUID, name string, fn func(*prefect.Deployment) error) (d *prefect.Deployment, created bool, err error) {
 	id := prefect.NewID()
 	err = db.write(ctx, func(tx *tx) error {
@@ -175,7 +175,8 @@ func (db *DB) PutDeployment(ctx context.Context, flowID uuid.UUID, name string, 
 }
 
 // UpdateDeployment calls fn with the stored deployment, stores what fn left and
-// deletes the runs that are stale with it. Errors: NotFound, Conflict, fn's own.
+// deletes the runs that are stale with it. Errors: NotFound (also for the pool of a
+// queue that fn asks for), Conflict, fn's own.
 func (db *DB) UpdateDeployment(ctx context.Context, id uuid.UUID, stale prefect.StaleRuns, fn func(*prefect.Deployment) error) error {
 	err := db.write(ctx, func(tx *tx) error {
 		d, err := readDeployment(ctx, tx, tx.d, tx.d.lock("deployment"), "deployment.id = ?", id)
@@ -196,6 +197,9 @@ func saveDeployment(ctx context.Context, tx *tx, d *prefect.Deployment, stale pr
 		return err
 	}
 	if err := fn(d); err != nil {
+		return err
+	}
+	if err := saveAskedQueue(ctx, tx, d); err != nil {
 		return err
 	}
 	if err := saveOwnLimit(ctx, tx, d); err != nil {
@@ -226,7 +230,7 @@ func saveOwnLimit(ctx context.Context, tx *tx, d *prefect.Deployment) error {
 	wanted, now := d.OwnLimit.Value, tx.now()
 	if wanted == nil {
 		d.ConcurrencyLimitID = nil
-		return deleteLimitNamed(ctx, tx, prefect.DeploymentLimitName(d.ID))
+		return deleteLimitsNamed(ctx, tx, prefect.DeploymentLimitName(d.ID))
 	}
 	key := prefect.DeploymentLimitName(d.ID)
 	if d.ConcurrencyLimitID != nil {
@@ -251,17 +255,14 @@ func saveOwnLimit(ctx context.Context, tx *tx, d *prefect.Deployment) error {
 	return nil
 }
 
-// deleteLimitNamed deletes a limit, if there is one of that name, and what is held
-// of it.
-func deleteLimitNamed(ctx context.Context, tx *tx, name string) error {
-	if _, err := lockLimits(ctx, tx, "name", []string{name}); err != nil {
+// deleteLimitsNamed deletes those limits that there are of the names, and what is
+// held of them.
+func deleteLimitsNamed(ctx context.Context, tx *tx, names ...string) error {
+	limits, err := lockLimits(ctx, tx, "name", names)
+	if err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, "DELETE FROM interlock_slot_holding WHERE limit_id IN (SELECT id FROM concurrency_limit_v2 WHERE name = ?)", name); err != nil {
-		return err
-	}
-	_, err := tx.ExecContext(ctx, "DELETE FROM concurrency_limit_v2 WHERE name = ?", name)
-	return err
+	return deleteLimits(ctx, tx, limits)
 }
 
 // DeleteDeployment deletes a deployment with its schedules, its own limit and its
@@ -274,7 +275,7 @@ func (db *DB) DeleteDeployment(ctx context.Context, id uuid.UUID) error {
 		if err := deleteOne(ctx, tx, "deployment", id); err != nil {
 			return err
 		}
-		return deleteLimitNamed(ctx, tx, prefect.DeploymentLimitName(id))
+		return deleteLimitsNamed(ctx, tx, prefect.DeploymentLimitName(id))
 	})
 	return named(err, "deployment", id)
 }

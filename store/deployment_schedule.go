@@ -3,7 +3,6 @@ package store
 import (
 	"bytes"
 	"context"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -51,13 +50,18 @@ func copySchedules(list []*prefect.DeploymentSchedule) []prefect.DeploymentSched
 // goes, what has no id yet is new. New ones get their ids and stamps, which grow in
 // the order of the list.
 func saveSchedules(ctx context.Context, tx *tx, deployment uuid.UUID, before []prefect.DeploymentSchedule, list []*prefect.DeploymentSchedule) error {
-	for _, old := range before {
-		i := slices.IndexFunc(list, func(s *prefect.DeploymentSchedule) bool { return s.ID == old.ID })
-		var err error
+	was, stays := make(map[uuid.UUID]*prefect.DeploymentSchedule, len(before)), make(map[uuid.UUID]*prefect.DeploymentSchedule, len(list))
+	for _, s := range list {
+		stays[s.ID] = s
+	}
+	for i := range before {
+		old := &before[i]
+		was[old.ID] = old
+		s, err := stays[old.ID], error(nil)
 		switch {
-		case i < 0:
+		case s == nil:
 			err = deleteOne(ctx, tx, "deployment_schedule", old.ID)
-		case old.Slug != nil && !sameSchedule(&old, list[i]):
+		case old.Slug != nil && !sameSchedule(old, s):
 			// Two schedules may swap their slugs, which are unique.
 			_, err = tx.ExecContext(ctx, "UPDATE deployment_schedule SET slug = NULL WHERE id = ?", tx.d.arg(old.ID))
 		}
@@ -76,8 +80,7 @@ func saveSchedules(ctx context.Context, tx *tx, deployment uuid.UUID, before []p
 			}
 			continue
 		}
-		old := slices.IndexFunc(before, func(b prefect.DeploymentSchedule) bool { return b.ID == s.ID })
-		if old < 0 || sameSchedule(&before[old], s) {
+		if old := was[s.ID]; old == nil || sameSchedule(old, s) {
 			continue
 		}
 		s.Updated = later(at, s.Updated)

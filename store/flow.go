@@ -40,7 +40,7 @@ func (db *DB) CreateFlow(ctx context.Context, f *prefect.Flow) (created bool, er
 			return err
 		}
 		created = n > 0
-		stored, err = one(scanFlow, tx.QueryRowContext(ctx, "SELECT "+flowColumns+" FROM flow WHERE flow.name = ?", f.Name))
+		stored, err = one(scanFlow, tx.QueryRowContext(ctx, "SELECT "+flowColumns+" FROM flow WHERE flow.name = ?", tx.d.arg(f.Name)))
 		return err
 	})
 	if err != nil {
@@ -87,11 +87,25 @@ func (db *DB) UpdateFlow(ctx context.Context, id uuid.UUID, fn func(*prefect.Flo
 }
 
 // DeleteFlow deletes a flow and, by the schema's cascades, its runs with their
-// states, task runs and inputs, and its deployments; slots that the runs hold are
-// given back. Errors: NotFound.
+// states, task runs and inputs, and its deployments with the limits of their own;
+// slots that the runs hold are given back. Errors: NotFound.
 func (db *DB) DeleteFlow(ctx context.Context, id uuid.UUID) error {
 	err := db.write(ctx, func(tx *tx) error {
-		return deleteWithRuns(ctx, tx, "flow", "SELECT id FROM flow_run WHERE flow_id = ?", id)
+		// The lock keeps others from giving the flow a deployment meanwhile.
+		if _, err := one(scanID, tx.QueryRowContext(ctx, "SELECT id FROM flow WHERE id = ?"+tx.d.lock("flow"), tx.d.arg(id))); err != nil {
+			return err
+		}
+		limits, err := all(ctx, tx, func(row scanner) (string, error) {
+			id, err := scanID(row)
+			return prefect.DeploymentLimitName(id), err
+		}, "SELECT id FROM deployment WHERE flow_id = ?", tx.d.arg(id))
+		if err != nil {
+			return err
+		}
+		if err := deleteWithRuns(ctx, tx, "flow", "SELECT id FROM flow_run WHERE flow_id = ?", id); err != nil {
+			return err
+		}
+		return deleteLimitsNamed(ctx, tx, limits...)
 	})
 	return named(err, "flow", id)
 }

@@ -7,6 +7,14 @@ import (
 	"github.com/interlock-run/interlock/host/prefect"
 )
 
+// Of refused attempts, which everybody can make, the newest are kept: so many, and
+// up to auditTrim more until the next time that old ones are deleted. What was done
+// is kept for ever.
+const (
+	keptRefusals = 10_000
+	auditTrim    = 100
+)
+
 // AddPolicyAudit stores an attempt that changed nothing else in the database.
 func (db *DB) AddPolicyAudit(ctx context.Context, a *prefect.PolicyAudit) error {
 	return db.write(ctx, func(tx *tx) error { return insertAudit(ctx, tx, a) })
@@ -21,8 +29,14 @@ func insertAudit(ctx context.Context, tx *tx, a *prefect.PolicyAudit) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, insertInto("interlock_policy_audit", "id, created, policy, outcome, body"),
-		tx.d.args(a.ID, a.Created, tx.d.textArg(a.Policy), a.Outcome, string(body))...)
+	var seq int64
+	err = tx.QueryRowContext(ctx, insertInto("interlock_policy_audit", "id, created, policy, outcome, body")+" RETURNING seq",
+		tx.d.args(a.ID, a.Created, tx.d.textArg(a.Policy), a.Outcome, string(body))...).Scan(&seq)
+	if err == nil && a.Outcome == prefect.AuditRefused && seq%auditTrim == 0 {
+		_, err = tx.ExecContext(ctx, `DELETE FROM interlock_policy_audit WHERE outcome = ? AND seq <= (
+			SELECT seq FROM interlock_policy_audit WHERE outcome = ? ORDER BY seq DESC LIMIT 1 OFFSET ?)`,
+			prefect.AuditRefused, prefect.AuditRefused, keptRefusals)
+	}
 	return wrapf(err, "insert policy audit")
 }
 

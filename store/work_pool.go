@@ -61,17 +61,17 @@ func createPool(ctx context.Context, tx *tx, p prefect.WorkPool) (*prefect.WorkP
 	if _, err := tx.ExecContext(ctx, "UPDATE work_pool SET default_queue_id = ? WHERE id = ?", tx.d.args(q.ID, p.ID)...); err != nil {
 		return nil, err
 	}
-	return readPool(ctx, tx, p.Name, "")
+	return readPool(ctx, tx, tx.d, p.Name, "")
 }
 
-func readPool(ctx context.Context, q querier, name, lock string) (*prefect.WorkPool, error) {
-	return one(scanPool, q.QueryRowContext(ctx, "SELECT "+poolColumns+" FROM work_pool WHERE work_pool.name = ?"+lock, name))
+func readPool(ctx context.Context, q querier, d *dialect, name, lock string) (*prefect.WorkPool, error) {
+	return one(scanPool, q.QueryRowContext(ctx, "SELECT "+poolColumns+" FROM work_pool WHERE work_pool.name = ?"+lock, d.arg(name)))
 }
 
 // ReadWorkPool returns a work pool by name. Errors: NotFound.
 func (db *DB) ReadWorkPool(ctx context.Context, name string) (p *prefect.WorkPool, err error) {
 	err = db.read(ctx, func(q querier) error {
-		p, err = readPool(ctx, q, name, "")
+		p, err = readPool(ctx, q, db.d, name, "")
 		return err
 	})
 	return p, named(err, "work_pool", name)
@@ -99,7 +99,7 @@ func (db *DB) CountWorkPools(ctx context.Context, f *prefect.WorkPoolFilter) (in
 // online, and stores what fn left. Errors: NotFound, fn's own.
 func (db *DB) UpdateWorkPool(ctx context.Context, name string, fn func(p *prefect.WorkPool, online bool) error) error {
 	err := db.write(ctx, func(tx *tx) error {
-		p, err := readPool(ctx, tx, name, tx.d.lock("work_pool"))
+		p, err := readPool(ctx, tx, tx.d, name, tx.d.lock("work_pool"))
 		if err != nil {
 			return err
 		}
@@ -133,7 +133,7 @@ func savePool(ctx context.Context, tx *tx, before, p *prefect.WorkPool) error {
 // DeleteWorkPool deletes a pool with its queues and workers. Errors: NotFound.
 func (db *DB) DeleteWorkPool(ctx context.Context, name string) error {
 	err := db.write(ctx, func(tx *tx) error {
-		p, err := readPool(ctx, tx, name, tx.d.lock("work_pool"))
+		p, err := readPool(ctx, tx, tx.d, name, tx.d.lock("work_pool"))
 		if err != nil {
 			return err
 		}
@@ -149,7 +149,7 @@ func (db *DB) DeleteWorkPool(ctx context.Context, name string) error {
 // defaultAgentPool returns the pool of queues that are made without one, and makes
 // it if it is not there.
 func defaultAgentPool(ctx context.Context, tx *tx) (*prefect.WorkPool, error) {
-	p, err := readPool(ctx, tx, prefect.DefaultAgentPool, "")
+	p, err := readPool(ctx, tx, tx.d, prefect.DefaultAgentPool, "")
 	if errors.Is(err, errNoRow) {
 		return createPool(ctx, tx, prefect.WorkPool{Name: prefect.DefaultAgentPool, Type: prefect.AgentPoolType, Status: prefect.NotReady})
 	}

@@ -47,7 +47,7 @@ func (db *DB) CreateWorkQueue(ctx context.Context, q *prefect.WorkQueue) error {
 	err := db.write(ctx, func(tx *tx) (err error) {
 		draft := *q
 		if draft.WorkPoolID == uuid.Nil {
-			p, err := readPool(ctx, tx, prefect.DefaultAgentPool, "")
+			p, err := readPool(ctx, tx, tx.d, prefect.DefaultAgentPool, "")
 			if errors.Is(err, errNoRow) {
 				if p, err = defaultAgentPool(ctx, tx); err == nil && draft.Name == prefect.DefaultQueue {
 					stored, err = readQueue(ctx, tx, tx.d, "", "work_queue.id = ?", p.DefaultQueueID) // made with its pool
@@ -151,25 +151,52 @@ func rerank(ctx context.Context, tx *tx, ranks []rank, favoured uuid.UUID) error
 // agent pool, and makes it if it is not there. Errors: NotFound for a pool that is
 // not there.
 func (db *DB) EnsureWorkQueue(ctx context.Context, pool, name string) (q *prefect.WorkQueue, err error) {
-	err = db.write(ctx, func(tx *tx) error {
-		p, priority, err := (*prefect.WorkPool)(nil), 0, error(nil)
-		if pool == "" {
-			p, err = defaultAgentPool(ctx, tx)
-			priority = 1 // as the reference has it: what agents poll for comes first
-		} else {
-			p, err = readPool(ctx, tx, pool, "")
-		}
-		if err != nil {
-			return named(err, "work_pool", pool)
-		}
-		q, err = readQueue(ctx, tx, tx.d, "", queueInPool, name, p.Name)
-		if !errors.Is(err, errNoRow) {
-			return err
-		}
-		q, err = createQueue(ctx, tx, prefect.WorkQueue{Name: name, WorkPoolID: p.ID, Priority: priority})
+	err = db.write(ctx, func(tx *tx) (err error) {
+		q, err = ensureQueue(ctx, tx, pool, name)
 		return err
 	})
 	return q, err
+}
+
+func ensureQueue(ctx context.Context, tx *tx, pool, name string) (*prefect.WorkQueue, error) {
+	p, priority, err := (*prefect.WorkPool)(nil), 0, error(nil)
+	if pool == "" {
+		p, err = defaultAgentPool(ctx, tx)
+		priority = 1 // as the reference has it: what agents poll for comes first
+	} else {
+		p, err = readPool(ctx, tx, tx.d, pool, "")
+	}
+	if err != nil {
+		return nil, named(err, "work_pool", pool)
+	}
+	q, err := readQueue(ctx, tx, tx.d, "", queueInPool, name, p.Name)
+	if !errors.Is(err, errNoRow) {
+		return q, err
+	}
+	return createQueue(ctx, tx, prefect.WorkQueue{Name: name, WorkPoolID: p.ID, Priority: priority})
+}
+
+// saveAskedQueue gives d the queue that AskedQueue asks for. Errors: NotFound for a
+// pool that is not there.
+func saveAskedQueue(ctx context.Context, tx *tx, d *prefect.Deployment) error {
+	asked := d.AskedQueue
+	switch {
+	case asked == nil || *asked == (prefect.QueueName{}):
+		return nil
+	case asked.Name == "":
+		p, err := readPool(ctx, tx, tx.d, asked.Pool, "")
+		if err != nil {
+			return named(err, "work_pool", asked.Pool)
+		}
+		d.WorkQueueID = p.DefaultQueueID
+		return nil
+	}
+	q, err := ensureQueue(ctx, tx, asked.Pool, asked.Name)
+	if err != nil {
+		return err
+	}
+	d.WorkQueueID = &q.ID
+	return nil
 }
 
 // ReadWorkQueue returns a queue by its pool's name and its own; without a pool it
@@ -251,7 +278,7 @@ func (db *DB) DeleteWorkQueue(ctx context.Context, id uuid.UUID) error {
 			return err
 		}
 		if isDefault {
-			return prefect.Errorf(prefect.Conflict, "Can't delete a pool's default queue.")
+			return prefect.Errorf(prefect.Conflict, "The queue is the default one of its pool, which needs it.")
 		}
 		return deleteOne(ctx, tx, "work_queue", id)
 	})

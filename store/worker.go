@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -16,7 +17,7 @@ const workerColumns = "worker.id, worker.created, worker.updated, worker.name, w
 // pool ready. Errors: NotFound for a pool that is not there.
 func (db *DB) WorkerHeartbeat(ctx context.Context, pool, name string, intervalSeconds *int) error {
 	err := db.write(ctx, func(tx *tx) error {
-		p, err := readPool(ctx, tx, pool, tx.d.lock("work_pool"))
+		p, err := readPool(ctx, tx, tx.d, pool, tx.d.lock("work_pool"))
 		if err != nil {
 			return err
 		}
@@ -78,12 +79,16 @@ func (db *DB) WorkPoolRuns(ctx context.Context, pool *prefect.WorkPool, q prefec
 	if pool.IsPaused || limit == 0 {
 		return []*prefect.FlowRun{}, nil
 	}
-	c := query.Condition{SQL: "w.work_pool_id = ? AND coalesce(r.empirical_policy ->> 'retry_type', '') <> 'in_process'", Args: []any{db.d.arg(pool.ID)}}
+	queues := query.Condition{SQL: "w.work_pool_id = ?", Args: []any{db.d.arg(pool.ID)}}
 	if q.Queues != nil {
 		which, arg := db.d.anyOf("w.id", q.Queues)
-		c = query.And(c, query.Condition{SQL: which, Args: []any{arg}})
+		queues = query.And(queues, query.Condition{SQL: which, Args: []any{arg}})
 	}
-	return db.workRuns(ctx, "r.work_queue_id = w.id", "a.work_queue_id = w.id AND a.state_type IN ('PENDING', 'RUNNING')", "q.priority, ", c, q, limit)
+	q.Limit = limit
+	return db.workRuns(ctx, work{
+		queues: queues, belongs: "r.work_queue_id = w.id AND coalesce(r.empirical_policy ->> 'retry_type', '') <> 'in_process'",
+		active: "a.work_queue_id = w.id AND a.state_type IN ('PENDING', 'RUNNING')", order: "q.priority, ",
+	}, q)
 }
 
 // WorkQueueRuns returns the runs that agents of the queue may start, by the times
@@ -92,27 +97,42 @@ func (db *DB) WorkQueueRuns(ctx context.Context, id uuid.UUID, q prefect.WorkQue
 	if _, err := db.ReadWorkQueueByID(ctx, id); err != nil {
 		return nil, err
 	}
-	c := query.Condition{SQL: "w.id = ?", Args: []any{db.d.arg(id)}}
-	return db.workRuns(ctx, "r.work_queue_name = w.name", "a.work_queue_name = w.name AND a.state_type IN ('PENDING', 'RUNNING', 'CANCELLING')", "", c, q, q.Limit)
+	return db.workRuns(ctx, work{
+		queues: query.Condition{SQL: "w.id = ?", Args: []any{db.d.arg(id)}}, belongs: "r.work_queue_name = w.name",
+		active: "a.work_queue_name = w.name AND a.state_type IN ('PENDING', 'RUNNING', 'CANCELLING')",
+	}, q)
 }
 
-// workRuns selects scheduled runs r of queues w, of each queue as many as its limit
-// leaves beside the runs a that are active. order goes before the times.
-func (db *DB) workRuns(ctx context.Context, belongs, active, order string, c query.Condition, q prefect.WorkQuery, limit int) (list []*prefect.FlowRun, err error) {
+// work is which runs r of which queues w somebody may start, beside those runs a
+// that are active. order goes before the times.
+type work struct {
+	queues                 query.Condition
+	belongs, active, order string
+}
+
+// sql selects the ids of scheduled runs, of each queue as many as its limit leaves
+// and as are asked for. What the limit leaves is counted once for each queue.
+func (w work) sql(d *dialect, q prefect.WorkQuery) query.Condition {
+	due := query.Condition{SQL: "r.state_type = 'SCHEDULED'"}
 	if q.Before != nil {
-		c = query.And(c, query.Condition{SQL: "r.next_scheduled_start_time <= ?", Args: []any{db.d.arg(*q.Before)}})
+		due = query.And(due, query.Condition{SQL: "r.next_scheduled_start_time <= ?", Args: []any{d.arg(*q.Before)}})
 	}
 	if q.After != nil {
-		c = query.And(c, query.Condition{SQL: "r.next_scheduled_start_time >= ?", Args: []any{db.d.arg(*q.After)}})
+		due = query.And(due, query.Condition{SQL: "r.next_scheduled_start_time >= ?", Args: []any{d.arg(*q.After)}})
 	}
-	due := `SELECT id FROM (SELECT r.id,
-			row_number() OVER (PARTITION BY w.id ORDER BY r.next_scheduled_start_time, r.id) AS place,
-			CASE WHEN w.concurrency_limit IS NOT NULL THEN w.concurrency_limit - (SELECT count(*) FROM flow_run a WHERE ` + active + `) END AS free
-		FROM work_queue w JOIN flow_run r ON ` + belongs + `
-		WHERE w.is_paused = ` + db.d.pick("0", "false") + ` AND r.state_type = 'SCHEDULED' AND (` + c.SQL + `)) due WHERE free IS NULL OR place <= free`
+	sql := `WITH w AS MATERIALIZED (SELECT w.id, w.name,
+			CASE WHEN w.concurrency_limit IS NOT NULL THEN w.concurrency_limit - (SELECT count(*) FROM flow_run a WHERE ` + w.active + `) END AS free
+		FROM work_queue w WHERE w.is_paused = ` + d.pick("0", "false") + ` AND (` + w.queues.SQL + `))
+		SELECT id FROM (SELECT r.id, w.free, row_number() OVER (PARTITION BY w.id ORDER BY r.next_scheduled_start_time, r.id) AS place
+			FROM w JOIN flow_run r ON ` + w.belongs + ` WHERE ` + due.SQL + `) due WHERE place <= ? AND (free IS NULL OR place <= free)`
+	return query.Condition{SQL: sql, Args: append(slices.Concat(w.queues.Args, due.Args), q.Limit)}
+}
+
+func (db *DB) workRuns(ctx context.Context, w work, q prefect.WorkQuery) (list []*prefect.FlowRun, err error) {
+	due := w.sql(db.d, q)
 	err = db.read(ctx, func(reader querier) error {
-		list, err = all(ctx, reader, scanFlowRun, "SELECT "+db.d.columns(flowRunColumns)+" FROM flow_run"+flowRunJoins(db.d)+" WHERE flow_run.id IN ("+due+
-			") ORDER BY "+order+"flow_run.next_scheduled_start_time, flow_run.id LIMIT ?", append(c.Args, limit)...)
+		list, err = all(ctx, reader, scanFlowRun, "SELECT "+db.d.columns(flowRunColumns)+" FROM flow_run"+flowRunJoins(db.d)+" WHERE flow_run.id IN ("+due.SQL+
+			") ORDER BY "+w.order+"flow_run.next_scheduled_start_time, flow_run.id LIMIT ?", append(due.Args, q.Limit)...)
 		return err
 	})
 	return list, err

@@ -25,11 +25,11 @@ func report(e env, name string, err error) int {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return 0
 	case errors.As(err, &usage):
-		fmt.Fprintf(e.stderr, "interlock %s: %s; see 'interlock help %s'\n", name, usage.text, name)
+		say(e.stderr, "interlock %s: %s; see 'interlock help %s'\n", name, usage.text, name)
 		return 2
 	}
 	line := strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
-	fmt.Fprintf(e.stderr, "interlock: %s\n", line)
+	say(e.stderr, "interlock: %s\n", line)
 	return 1
 }
 
@@ -54,13 +54,15 @@ const helpPolicy = `usage: interlock policy COMMAND [flags]
   list                       modules on the server, and the entries of every policy
   show POLICY                one policy as JSON, fit for put
   use NAME FILE|DIGEST       let a module decide in the entry NAME
+                             what no flag changes stays: configuration, mode, fuel and stack
       [--rule R]             the module's rule; needed when it has several and none is called NAME
-      [--config JSON]        the rule's configuration
+      [--config JSON]        the rule's configuration; '{}' for none
       [--on-error MODE]      fallback (default), closed or open
-      [--fuel N]             work that a call may do, in units of about one instruction
-      [--stack BYTES]        depth of nested calls
+      [--fuel N]             work that a call may do, in units of about one instruction; 0: the server's
+      [--stack BYTES]        depth of nested calls; 0: the server's
       [--policy POLICY]      needed when NAME stands in several policies
-  use NAME builtin           give the entry back to the built-in rule
+  use NAME builtin           give the entry back to the built-in rule, without a module's configuration,
+                             fuel and stack
   put POLICY FILE            replace a policy's entries by those in a JSON file ("-": standard input)
   rollback [POLICY]          back to the version before the active one (of CoreFlowPolicy if none is named)
       [--to VERSION]
@@ -112,7 +114,7 @@ func help(e env, args []string) int {
 		}
 		fmt.Fprint(e.stdout, "  help       this text; help serve, help policy, help database, help settings\n")
 	default:
-		fmt.Fprintf(e.stderr, "interlock: no help for %q\n", topic)
+		say(e.stderr, "interlock: no help for %q\n", topic)
 		return 2
 	}
 	return 0

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -21,6 +22,7 @@ type policyFlags struct {
 	to                                 int
 	limit                              int
 	fuel, stack                        uint64
+	given                              map[string]bool // which flags there were
 }
 
 // policyCommand is one word after `interlock policy`.
@@ -80,6 +82,8 @@ func policyCommands(ctx context.Context, e env, args []string) error {
 	if err != nil {
 		return usagef("%v", err)
 	}
+	f.given = map[string]bool{}
+	set.Visit(func(g *flag.Flag) { f.given[g.Name] = true })
 	if len(words) < min || len(words) > max {
 		return usagef("%s: %d arguments given", args[0], len(words))
 	}
@@ -126,7 +130,7 @@ func policyPush(ctx context.Context, e env, c *client, _ policyFlags, args []str
 	if created {
 		what = "stored"
 	}
-	fmt.Fprintf(e.stdout, "%s %s, %d bytes\n", m.Digest, what, m.Size)
+	say(e.stdout, "%s %s, %d bytes\n", m.Digest, what, m.Size)
 	return nil
 }
 
@@ -162,12 +166,12 @@ func policyList(ctx context.Context, e env, c *client, _ policyFlags, _ []string
 		if m.Quarantined {
 			standing = "in quarantine"
 		}
-		fmt.Fprintf(w, "module %s\t%s\t%d bytes\t%s\n", shortDigest(m.Digest), manifestName(m.Manifest), m.Size, standing)
+		say(w, "module %s\t%s\t%d bytes\t%s\n", shortDigest(m.Digest), manifestName(m.Manifest), m.Size, standing)
 	}
 	for _, p := range policies {
-		fmt.Fprintf(w, "\npolicy %s, version %d\t(%s)\n", p.Name, p.Version, p.Reason)
+		say(w, "\npolicy %s, version %d\t(%s)\n", p.Name, p.Version, p.Reason)
 		for _, entry := range p.Entries {
-			fmt.Fprintf(w, "  %s\t%s\t%s\t%s%s\n", entry.Name, shortDigest(entry.Module), entry.Rule, entry.OnError, entryLimits(entry))
+			say(w, "  %s\t%s\t%s\t%s%s\n", entry.Name, shortDigest(entry.Module), entry.Rule, entry.OnError, entryLimits(entry))
 		}
 	}
 	return nil
@@ -187,12 +191,17 @@ func entryLimits(e prefect.PolicyEntry) string {
 
 func policyShow(ctx context.Context, e env, c *client, _ policyFlags, args []string) error {
 	var p prefect.PolicyVersion
-	if _, err := c.call(ctx, http.MethodGet, "/policies/"+args[0], nil, &p); err != nil {
+	if _, err := c.call(ctx, http.MethodGet, "/policies/"+url.PathEscape(args[0]), nil, &p); err != nil {
 		return err
 	}
-	enc := json.NewEncoder(e.stdout)
-	enc.SetIndent("", "  ")
-	return enc.Encode(p)
+	shown, err := json.MarshalIndent(p, "", "  ")
+	if err != nil {
+		return err
+	}
+	for line := range strings.SplitSeq(string(shown), "\n") {
+		say(e.stdout, "%s\n", line)
+	}
+	return nil
 }
 
 func policyPut(ctx context.Context, e env, c *client, _ policyFlags, args []string) error {
@@ -217,10 +226,10 @@ func policyPut(ctx context.Context, e env, c *client, _ policyFlags, args []stri
 func putEntries(ctx context.Context, e env, c *client, name string, entries []prefect.PolicyEntry, version int) error {
 	var stored prefect.PolicyVersion
 	body := map[string]any{"entries": entries, "version": version}
-	if _, err := c.call(ctx, http.MethodPut, "/policies/"+name, body, &stored); err != nil {
+	if _, err := c.call(ctx, http.MethodPut, "/policies/"+url.PathEscape(name), body, &stored); err != nil {
 		return err
 	}
-	fmt.Fprintf(e.stdout, "%s is at version %d\n", stored.Name, stored.Version)
+	say(e.stdout, "%s is at version %d\n", stored.Name, stored.Version)
 	return nil
 }
 
@@ -230,7 +239,7 @@ func policyRollback(ctx context.Context, e env, c *client, f policyFlags, args [
 		name = args[0]
 	}
 	var active prefect.PolicyVersion
-	if _, err := c.call(ctx, http.MethodGet, "/policies/"+name, nil, &active); err != nil {
+	if _, err := c.call(ctx, http.MethodGet, "/policies/"+url.PathEscape(name), nil, &active); err != nil {
 		return err
 	}
 	to := f.to
@@ -241,31 +250,31 @@ func policyRollback(ctx context.Context, e env, c *client, f policyFlags, args [
 		return fmt.Errorf("%s is at its first version", name)
 	}
 	var stored prefect.PolicyVersion
-	if _, err := c.call(ctx, http.MethodPost, "/policies/"+name+"/rollback", map[string]int{"version": to}, &stored); err != nil {
+	if _, err := c.call(ctx, http.MethodPost, "/policies/"+url.PathEscape(name)+"/rollback", map[string]int{"version": to}, &stored); err != nil {
 		return err
 	}
-	fmt.Fprintf(e.stdout, "%s is at version %d, with the entries of version %d\n", name, stored.Version, to)
+	say(e.stdout, "%s is at version %d, with the entries of version %d\n", name, stored.Version, to)
 	return nil
 }
 
 func policyVersions(ctx context.Context, e env, c *client, _ policyFlags, args []string) error {
 	var versions []prefect.PolicyVersion
-	if _, err := c.call(ctx, http.MethodGet, "/policies/"+args[0]+"/versions", nil, &versions); err != nil {
+	if _, err := c.call(ctx, http.MethodGet, "/policies/"+url.PathEscape(args[0])+"/versions", nil, &versions); err != nil {
 		return err
 	}
 	w := tabwriter.NewWriter(e.stdout, 0, 4, 2, ' ', 0)
 	defer w.Flush()
 	for _, v := range versions {
-		fmt.Fprintf(w, "%d\t%s\t%s\t%d entries\n", v.Version, v.Created, v.Reason, len(v.Entries))
+		say(w, "%d\t%s\t%s\t%d entries\n", v.Version, v.Created, v.Reason, len(v.Entries))
 	}
 	return nil
 }
 
 func policyRemove(ctx context.Context, e env, c *client, _ policyFlags, args []string) error {
-	if _, err := c.call(ctx, http.MethodDelete, "/modules/"+args[0], nil, nil); err != nil {
+	if _, err := c.call(ctx, http.MethodDelete, "/modules/"+url.PathEscape(args[0]), nil, nil); err != nil {
 		return err
 	}
-	fmt.Fprintf(e.stdout, "%s is gone\n", args[0])
+	say(e.stdout, "%s is gone\n", args[0])
 	return nil
 }
 

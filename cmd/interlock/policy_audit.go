@@ -25,7 +25,7 @@ func policyAudit(ctx context.Context, e env, c *client, f policyFlags, _ []strin
 	w := tabwriter.NewWriter(e.stdout, 0, 4, 2, ' ', 0)
 	defer w.Flush()
 	for _, a := range rows {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%q\n", a.Created, a.Action, a.Outcome, auditSubject(&a), auditActor(a.Actor), a.Reason)
+		say(w, "%s\t%s\t%s\t%s\t%s\t%q\n", a.Created, a.Action, a.Outcome, auditSubject(&a), auditActor(a.Actor), a.Reason)
 	}
 	return nil
 }
@@ -57,9 +57,9 @@ func auditActor(a prefect.Actor) string {
 
 // policyReadmit has a quarantined module asked again.
 func policyReadmit(ctx context.Context, e env, c *client, _ policyFlags, args []string) error {
-	if _, err := c.call(ctx, http.MethodPost, "/modules/"+args[0]+"/readmit", nil, nil); err != nil {
+	if _, err := c.call(ctx, http.MethodPost, "/modules/"+url.PathEscape(args[0])+"/readmit", nil, nil); err != nil {
 		return err
 	}
-	fmt.Fprintf(e.stdout, "%s is asked again\n", args[0])
+	say(e.stdout, "%s is asked again\n", args[0])
 	return nil
 }

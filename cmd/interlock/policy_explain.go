@@ -55,31 +55,31 @@ func explainRun(ctx context.Context, w io.Writer, c *client, kind prefect.RunTyp
 // printDecision writes one transition: a line for the whole, a line for each
 // rule that was asked, what was read for them and what they had done.
 func printDecision(w io.Writer, d *prefect.Decision) {
-	fmt.Fprintf(w, "%s  %s -> %s  %s", d.Created, stateName(d.InitialType, d.InitialName), named(string(d.ProposedType), d.ProposedName), d.Status)
+	say(w, "%s  %s -> %s  %s", d.Created, stateName(d.InitialType, d.InitialName), named(string(d.ProposedType), d.ProposedName), d.Status)
 	if d.Reason != nil {
-		fmt.Fprintf(w, " %q", *d.Reason)
+		say(w, " %q", *d.Reason)
 	}
 	if d.Status == prefect.Wait {
-		fmt.Fprintf(w, " for %d s", d.DelaySeconds)
+		say(w, " for %d s", d.DelaySeconds)
 	}
 	if d.FinalType != nil && (*d.FinalType != d.ProposedType || value(d.FinalName) != d.ProposedName) {
-		fmt.Fprintf(w, ", written as %s", stateName(d.FinalType, d.FinalName))
+		say(w, ", written as %s", stateName(d.FinalType, d.FinalName))
 	}
-	fmt.Fprintf(w, "  (%s v%d", d.Policy, d.PolicyVersion)
+	say(w, "  (%s v%d", d.Policy, d.PolicyVersion)
 	if d.Tries > 1 {
-		fmt.Fprintf(w, ", try %d", d.Tries)
+		say(w, ", try %d", d.Tries)
 	}
 	fmt.Fprintln(w, ")")
 	for i := range d.Rules {
 		printRule(w, &d.Rules[i])
 	}
 	if len(d.FactsRead) > 0 {
-		fmt.Fprintf(w, "    facts read: %s\n", strings.Join(d.FactsRead, ", "))
+		say(w, "    facts read: %s\n", strings.Join(d.FactsRead, ", "))
 	}
 	for _, e := range d.Effects {
-		fmt.Fprintf(w, "    applied: %s", e.Effect)
+		say(w, "    applied: %s", e.Effect)
 		if e.LeaseID != nil {
-			fmt.Fprintf(w, " as lease %s", e.LeaseID)
+			say(w, " as lease %s", e.LeaseID)
 		}
 		fmt.Fprintln(w)
 	}
@@ -90,34 +90,34 @@ func printRule(w io.Writer, r *prefect.RuleDecision) {
 	if r.Builtin {
 		module = "built-in " + module
 	}
-	fmt.Fprintf(w, "    %-40s %-7s %s", r.Name, r.Decision, module)
+	say(w, "    %-40s %-7s %s", r.Name, r.Decision, module)
 	if r.Rule != r.Name {
-		fmt.Fprintf(w, " rule %s", r.Rule)
+		say(w, " rule %s", r.Rule)
 	}
 	if r.Fuel > 0 {
-		fmt.Fprintf(w, " fuel %d", r.Fuel)
+		say(w, " fuel %d", r.Fuel)
 	}
 	if r.MaxFuel > 0 {
-		fmt.Fprintf(w, " of %d", r.MaxFuel)
+		say(w, " of %d", r.MaxFuel)
 	}
 	if r.Reason != "" {
-		fmt.Fprintf(w, " %q", r.Reason)
+		say(w, " %q", r.Reason)
 	}
 	for _, part := range []struct {
 		name string
 		raw  []byte
 	}{{"flags", r.Flags}, {"run", r.Run}, {"effects", r.Effects}} {
 		if len(part.raw) > 0 {
-			fmt.Fprintf(w, " %s %s", part.name, part.raw)
+			say(w, " %s %s", part.name, part.raw)
 		}
 	}
 	fmt.Fprintln(w)
 	if r.Error != "" {
-		fmt.Fprintf(w, "        failed: %s; handled by: %s\n", r.Error, r.Handled)
+		say(w, "        failed: %s; handled by: %s\n", r.Error, r.Handled)
 	}
 	if r.Log != "" {
 		for _, line := range strings.Split(strings.TrimRight(r.Log, "\n"), "\n") {
-			fmt.Fprintf(w, "        log: %s\n", line)
+			say(w, "        log: %s\n", line)
 		}
 	}
 }

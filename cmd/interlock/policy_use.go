@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 
@@ -49,9 +50,9 @@ func policyUse(ctx context.Context, e env, c *client, f policyFlags, args []stri
 				return err
 			}
 		}
-		fmt.Fprintf(e.stdout, "%s decides by rule %s of %s\n", name, change.Rule, shortDigest(m.Digest))
+		say(e.stdout, "%s decides by rule %s of %s\n", name, change.Rule, shortDigest(m.Digest))
 	}
-	return replaceEntry(ctx, e, c, f.policy, change)
+	return replaceEntry(ctx, e, c, f, change)
 }
 
 // findModule pushes a file, or looks up a digest.
@@ -61,7 +62,7 @@ func findModule(ctx context.Context, c *client, source string) (*prefect.PolicyM
 		return m, err
 	}
 	var m prefect.PolicyModule
-	_, err := c.call(ctx, http.MethodGet, "/modules/"+source, nil, &m)
+	_, err := c.call(ctx, http.MethodGet, "/modules/"+url.PathEscape(source), nil, &m)
 	return &m, err
 }
 
@@ -85,22 +86,40 @@ func soleRule(raw json.RawMessage, entry string) (string, error) {
 	return "", usagef("the module has several rules (%s): choose one with --rule", strings.Join(names, ", "))
 }
 
-func replaceEntry(ctx context.Context, e env, c *client, policyName string, change prefect.PolicyEntry) error {
+func replaceEntry(ctx context.Context, e env, c *client, f policyFlags, change prefect.PolicyEntry) error {
 	for try := 1; ; try++ {
-		p, at, err := findEntry(ctx, c, policyName, change.Name)
+		p, at, err := findEntry(ctx, c, f.policy, change.Name)
 		if err != nil {
 			return err
 		}
-		entry := change
-		if entry.OnError == "" {
-			entry.OnError = p.Entries[at].OnError
-		}
-		p.Entries[at] = entry
+		p.Entries[at] = merged(p.Entries[at], change, f.given)
 		err = putEntries(ctx, e, c, p.Name, p.Entries, p.Version)
 		if !isStatus(err, http.StatusConflict) || try == useTries {
 			return err
 		}
 	}
+}
+
+// merged is an entry as change has it, and as it was where no flag says otherwise.
+// The built-in rule takes over none of a module's config and limits: giving an entry
+// back to it must always work.
+func merged(was, change prefect.PolicyEntry, given map[string]bool) prefect.PolicyEntry {
+	if change.OnError == "" {
+		change.OnError = was.OnError
+	}
+	if change.Module == prefect.BuiltinModule && was.Module != prefect.BuiltinModule {
+		return change
+	}
+	if !given["config"] {
+		change.Config = was.Config
+	}
+	if !given["fuel"] {
+		change.Fuel = was.Fuel
+	}
+	if !given["stack"] {
+		change.StackBytes = was.StackBytes
+	}
+	return change
 }
 
 // findEntry finds the one policy that has an entry of this name.
@@ -146,15 +165,15 @@ func printManifest(w io.Writer, raw json.RawMessage) {
 	if err != nil {
 		return
 	}
-	fmt.Fprintf(w, "%s %s: %s\n", m.Name, m.Version, m.Description)
+	say(w, "%s %s: %s\n", m.Name, m.Version, m.Description)
 	for _, r := range m.Rules {
-		fmt.Fprintf(w, "  %s  %s %s, %s phase, %s to %s\n", r.Name, r.RunType, r.Kind, r.Phase, typesText(r.From), typesText(r.To))
+		say(w, "  %s  %s %s, %s phase, %s to %s\n", r.Name, r.RunType, r.Kind, r.Phase, typesText(r.From), typesText(r.To))
 		for _, list := range []struct {
 			name  string
 			names []string
 		}{{"asked only with", r.Needs}, {"sees", r.Facts}, {"may", r.Effects}} {
 			if len(list.names) > 0 {
-				fmt.Fprintf(w, "    %s: %s\n", list.name, strings.Join(list.names, ", "))
+				say(w, "    %s: %s\n", list.name, strings.Join(list.names, ", "))
 			}
 		}
 	}

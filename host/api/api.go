@@ -29,10 +29,12 @@ type Config struct {
 	Registry     Registry // nil: /api/interlock answers 404
 	Events       Events   // nil: /api/events answers 404
 
-	Logger *slog.Logger                     // default: slog.Default()
-	Now    func() prefect.Time              // default: the machine's clock
-	NewID  func() uuid.UUID                 // default: random time-ordered UUIDs
-	Check  func(schema, value []byte) error // validates a run input against its JSON Schema; nil: not validated
+	Logger *slog.Logger        // default: slog.Default()
+	Now    func() prefect.Time // default: the machine's clock
+	NewID  func() uuid.UUID    // default: random time-ordered UUIDs
+	// Compile makes the check of values against a JSON Schema: BadRequest for a schema
+	// that cannot be used, Invalid for a value that does not fit. Nil: none is checked.
+	Compile func(schema []byte) (check func(value []byte) error, err error)
 	// PublishLogs is told of logs after they were stored, for /api/logs/out.
 	PublishLogs func([]*prefect.Log)
 

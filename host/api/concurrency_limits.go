@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/interlock-run/interlock/host/api/bind"
 	"github.com/interlock-run/interlock/host/prefect"
 )
 
@@ -98,6 +99,11 @@ type resetTagLimit struct {
 	SlotOverride []uuid.UUID `json:"slot_override" bind:"null"`
 }
 
+// CheckBind is called by bind.
+func (b *resetTagLimit) CheckBind(r bind.Reporter) {
+	checkLength(len(b.SlotOverride), "slot_override", r)
+}
+
 func (s *server) resetTagLimit(w http.ResponseWriter, r *http.Request) error {
 	var body resetTagLimit
 	if err := s.bind(w, r, &body); err != nil {
@@ -119,6 +125,9 @@ type tagSlots struct {
 	TaskRunID uuid.UUID `json:"task_run_id" bind:"required"`
 }
 
+// CheckBind is called by bind.
+func (b *tagSlots) CheckBind(r bind.Reporter) { checkLength(len(b.Names), "names", r) }
+
 // tagSlotWait is when a client that got no slot may ask again.
 const tagSlotWait = 10 * time.Second
 
@@ -133,7 +142,7 @@ func (s *server) incrementTagSlots(w http.ResponseWriter, r *http.Request) error
 	}
 	if full != "" {
 		w.Header().Set("Retry-After", strconv.FormatFloat(tagSlotWait.Seconds(), 'f', 1, 64))
-		return prefect.Errorf(prefect.Locked, "Concurrency limit for the %s tag has been reached", full)
+		return prefect.Errorf(prefect.Locked, "All slots of the tag %q are taken.", full)
 	}
 	minimal := minimalLimits(limits)
 	for i := range minimal {

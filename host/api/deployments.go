@@ -48,6 +48,7 @@ func (c *deploymentCreate) SetDefaults() { c.Parameters = json.RawMessage("{}") 
 // CheckBind is called by bind.
 func (c *deploymentCreate) CheckBind(r bind.Reporter) {
 	checkOneLimit(c.ConcurrencyLimit.Value, c.GlobalConcurrencyLimitID.Value, r)
+	checkLength(len(c.Schedules), "schedules", r)
 	if strings.ContainsAny(c.Name, "/%&><") {
 		r.Fail("value_error", "Value error, the name of a deployment contains none of / % & > <", appendString(nil, c.Name), "name")
 	}
@@ -55,7 +56,7 @@ func (c *deploymentCreate) CheckBind(r bind.Reporter) {
 
 func checkOneLimit(own *int32, global *uuid.UUID, r bind.Reporter) {
 	if own != nil && global != nil {
-		r.Fail("value_error", "Value error, A deployment cannot have both a concurrency limit and a global concurrency limit.", jsonNull)
+		r.Fail("value_error", "Value error, a deployment has its own limit or shares one: send concurrency_limit or global_concurrency_limit_id", jsonNull)
 	}
 }
 
@@ -116,24 +117,18 @@ func (s *server) createDeployment(w http.ResponseWriter, r *http.Request) error 
 	if err := s.checkGlobalLimit(r.Context(), body.GlobalConcurrencyLimitID.Value); err != nil {
 		return err
 	}
-	queue, err := s.queueFor(r.Context(), textOf(body.WorkPoolName), textOf(body.WorkQueueName.Value))
-	if err != nil {
-		return err
-	}
 	own, err := s.deploymentLabels(r.Context(), body.FlowID, json.RawMessage(body.Labels))
 	if err != nil {
 		return err
 	}
 	d, created, err := s.Store.PutDeployment(r.Context(), body.FlowID, body.Name, func(d *prefect.Deployment) error {
 		d.Labels = own
-		if queue != nil {
-			d.WorkQueueID = queue
-		}
+		d.AskedQueue = &prefect.QueueName{Pool: textOf(body.WorkPoolName), Name: textOf(body.WorkQueueName.Value)}
 		body.apply(d, s.Now())
 		return nil
 	})
 	if err != nil {
-		return err
+		return poolNotFound(err, textOf(body.WorkPoolName))
 	}
 	s.encode(w, r, createdStatus(created), func(b []byte) []byte { return appendDeployment(b, d) })
 	return nil
@@ -188,26 +183,6 @@ func (s *server) checkGlobalLimit(ctx context.Context, id *uuid.UUID) error {
 	}
 	_, err := s.Store.ReadConcurrencyLimit(ctx, id.String())
 	return notFound(err, limitMissing)
-}
-
-// queueFor returns the id of the queue that a pool and a queue name, either of them
-// "", stand for; a queue that is not there is made. Nil is no queue.
-func (s *server) queueFor(ctx context.Context, pool, queue string) (*uuid.UUID, error) {
-	switch {
-	case queue != "":
-		q, err := s.Store.EnsureWorkQueue(ctx, pool, queue)
-		if err != nil {
-			return nil, poolNotFound(err, pool)
-		}
-		return &q.ID, nil
-	case pool != "":
-		p, err := s.Store.ReadWorkPool(ctx, pool)
-		if err != nil {
-			return nil, poolNotFound(err, pool)
-		}
-		return p.DefaultQueueID, nil
-	}
-	return nil, nil
 }
 
 func poolNotFound(err error, name string) error {

@@ -68,16 +68,16 @@ func (s *server) runDeployment(r *http.Request, d *prefect.Deployment, body *dep
 			return nil, false, about(err, "Error creating flow run")
 		}
 	}
-	queue, err := s.runQueue(r.Context(), d, textOf(body.WorkQueueName))
+	labels, err := deploymentRunLabels(d, json.RawMessage(body.Labels))
+	if err != nil {
+		return nil, false, err
+	}
+	queue, err := s.runQueue(r.Context(), d, textOf(body.WorkQueueName)) // when all else is checked, as it makes one
 	if err != nil {
 		return nil, false, err
 	}
 	run = s.deploymentRun(d, body, queue)
-	run.Parameters, run.CreatedBy = parameters, createdBy(r)
-	run.Labels, err = deploymentRunLabels(d, json.RawMessage(body.Labels))
-	if err != nil {
-		return nil, false, err
-	}
+	run.Parameters, run.Labels, run.CreatedBy = parameters, labels, createdBy(r)
 	first := firstState(body.State, client(r))
 	if first.State == nil {
 		first.State = &prefect.State{Type: prefect.Scheduled, Details: prefect.NewStateDetails()}
@@ -125,8 +125,7 @@ func (s *server) runQueue(ctx context.Context, d *prefect.Deployment, name strin
 		return nil, nil
 	}
 	if d.WorkPoolName == nil {
-		return nil, prefect.Errorf(prefect.BadRequest, "Cannot create flow run in work queue %s because deployment %s is not associated with a work pool. "+
-			"Please remove work_pool_name and try again.", name, d.ID)
+		return nil, prefect.Errorf(prefect.BadRequest, "The run asks for the work queue %q, but deployment %s has no work pool.", name, d.ID)
 	}
 	return s.Store.EnsureWorkQueue(ctx, *d.WorkPoolName, name)
 }
@@ -184,7 +183,7 @@ func (s *server) createDeploymentRuns(w http.ResponseWriter, r *http.Request) er
 		return err
 	}
 	if len(body) > bulkRunLimit {
-		return prefect.Errorf(prefect.BadRequest, "Cannot create more than %d flow runs at once.", bulkRunLimit)
+		return prefect.Errorf(prefect.BadRequest, "One request creates at most %d flow runs.", bulkRunLimit)
 	}
 	d, err := s.Store.ReadDeployment(r.Context(), id)
 	if err != nil {

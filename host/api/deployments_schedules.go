@@ -119,16 +119,12 @@ func (s *server) createSchedules(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var created []*prefect.DeploymentSchedule
+	if len(body) > mostListed {
+		return invalid("body", "schedules", "too_long", tooLong(len(body)), nil)
+	}
 	err = s.Store.UpdateDeployment(r.Context(), id, prefect.NoStaleRuns, func(d *prefect.Deployment) error {
-		created = make([]*prefect.DeploymentSchedule, len(body))
-		for i := range body {
-			created[i] = body[i].schedule(s.Now())
-			if slices.ContainsFunc(d.Schedules, func(other *prefect.DeploymentSchedule) bool { return sameText(other.Slug, created[i].Slug) }) {
-				return prefect.Errorf(prefect.Conflict, "Schedule slugs must be unique within a deployment.")
-			}
-			d.Schedules = append(d.Schedules, created[i])
-		}
-		return nil
+		created, err = addSchedules(d, body, s.Now())
+		return err
 	})
 	if err != nil {
 		return notFound(err, schedulesNotFound)
@@ -137,8 +133,42 @@ func (s *server) createSchedules(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// sameText reports whether both are there and equal.
-func sameText(a, b *string) bool { return a != nil && b != nil && *a == *b }
+// addSchedules gives d new schedules and returns them. Errors: Conflict for a slug
+// that is taken, Invalid for more than a deployment can have.
+func addSchedules(d *prefect.Deployment, list []scheduleCreate, now prefect.Time) ([]*prefect.DeploymentSchedule, error) {
+	if err := checkScheduleCount(len(d.Schedules), len(d.Schedules)+len(list)); err != nil {
+		return nil, err
+	}
+	slugs := make(map[string]bool, len(d.Schedules)+len(list))
+	for _, s := range d.Schedules {
+		if s.Slug != nil {
+			slugs[*s.Slug] = true
+		}
+	}
+	created := make([]*prefect.DeploymentSchedule, len(list))
+	for i := range list {
+		s := list[i].schedule(now)
+		if s.Slug != nil {
+			if slugs[*s.Slug] {
+				return nil, prefect.Errorf(prefect.Conflict, "The slug %q is that of another schedule of this deployment.", *s.Slug)
+			}
+			slugs[*s.Slug] = true
+		}
+		created[i] = s
+	}
+	d.Schedules = append(d.Schedules, created...)
+	return created, nil
+}
+
+// checkScheduleCount returns Invalid for a deployment that would get more schedules
+// than it can have: all of them are read and written with it. One that has more
+// already keeps them.
+func checkScheduleCount(before, after int) error {
+	if after > mostListed && after > before {
+		return prefect.Errorf(prefect.Invalid, "A deployment has at most %d schedules; this would make %d.", mostListed, after)
+	}
+	return nil
+}
 
 func (s *server) updateSchedule(w http.ResponseWriter, r *http.Request) error {
 	id, schedule, err := schedulePath(r)

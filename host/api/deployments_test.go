@@ -27,6 +27,18 @@ func deploymentRig(t *testing.T, change ...func(*Config)) (*rig, *prefect.Deploy
 	return r, d
 }
 
+// refuseBad compiles schemas to checks that find "bad" in values, and tells seen.
+func refuseBad(seen func(schema, value []byte)) func(schema []byte) (func(value []byte) error, error) {
+	return func(schema []byte) (func([]byte) error, error) {
+		return func(value []byte) error {
+			if seen(schema, value); strings.Contains(string(value), "bad") {
+				return prefect.Errorf(prefect.Invalid, "bad")
+			}
+			return nil
+		}, nil
+	}
+}
+
 func TestDeploymentCreate(t *testing.T) {
 	r, _ := deploymentRig(t)
 	flow := r.flows[0].ID.String()
@@ -48,7 +60,7 @@ func TestDeploymentCreate(t *testing.T) {
 		t.Errorf("what is not sent stays, but for schedules: %+v", d)
 	}
 	for body, status := range map[string]int{
-		`{"name":"x","flow_id":"` + uuid.NewString() + `"}`:                        http.StatusConflict,
+		`{"name":"x","flow_id":"` + uuid.NewString() + `","work_queue_name":"q"}`:  http.StatusConflict,
 		`{"name":"a/b","flow_id":"` + flow + `"}`:                                  http.StatusUnprocessableEntity,
 		`{"name":"x","flow_id":"` + flow + `","work_pool_name":"none"}`:            http.StatusNotFound,
 		`{"name":"x","flow_id":"` + flow + `","schedules":[{"schedule":null}]}`:    http.StatusUnprocessableEntity,
@@ -56,6 +68,9 @@ func TestDeploymentCreate(t *testing.T) {
 		`{"name":"x","flow_id":"` + flow + `","worker_pool_names":"of no client"}`: http.StatusUnprocessableEntity,
 	} {
 		r.want(status, "POST", "/deployments/", body)
+	}
+	if len(r.queues) > 0 {
+		t.Errorf("a refused deployment leaves the queue %s", r.queues[0].Name)
 	}
 }
 
@@ -92,13 +107,7 @@ func TestDeploymentUpdate(t *testing.T) {
 func TestDeploymentRun(t *testing.T) {
 	var schema string
 	r, d := deploymentRig(t, func(c *Config) {
-		c.Check = func(s, value []byte) error {
-			schema = string(s)
-			if strings.Contains(string(value), "bad") {
-				return prefect.Errorf(prefect.Invalid, "bad")
-			}
-			return nil
-		}
+		c.Compile = refuseBad(func(s, _ []byte) { schema = string(s) })
 	})
 	path := "/deployments/" + d.ID.String() + "/create_flow_run"
 	d.Parameters, d.ParameterSchema = json.RawMessage(`{"a":1,"b":9007199254740993}`), json.RawMessage(`{"properties":{"a":{"type":"integer"}},"required":["b"]}`)
@@ -139,13 +148,7 @@ func TestDeploymentRun(t *testing.T) {
 func TestJobVariables(t *testing.T) {
 	var checked []string
 	r, d := deploymentRig(t, func(c *Config) {
-		c.Check = func(s, value []byte) error {
-			checked = append(checked, string(value)+" "+string(s))
-			if strings.Contains(string(value), "bad") {
-				return prefect.Errorf(prefect.Invalid, "bad")
-			}
-			return nil
-		}
+		c.Compile = refuseBad(func(s, value []byte) { checked = append(checked, string(value)+" "+string(s)) })
 	})
 	d.EnforceSchema = false
 	d.JobVariables = json.RawMessage(`{"x":1}`)
@@ -187,11 +190,13 @@ func TestCron(t *testing.T) {
 func TestRecurrence(t *testing.T) {
 	zone := "America/New_York"
 	for rule, want := range map[string]string{
-		"FREQ=DAILY":                        "DTSTART:20200101T000000\nFREQ=DAILY",
-		"RRULE:FREQ=MINUTELY;INTERVAL=7":    "DTSTART:20261123T175400\nRRULE:FREQ=MINUTELY;INTERVAL=7",
-		"FREQ=SECONDLY;COUNT=3":             "DTSTART:20200101T000000\nFREQ=SECONDLY;COUNT=3",
-		"DTSTART:20200101T000000\nFREQ=X":   "DTSTART:20200101T000000\nFREQ=X",
-		"RRULE:FREQ=SECONDLY\nEXDATE:20200": "DTSTART:20200101T000000\nRRULE:FREQ=SECONDLY\nEXDATE:20200",
+		"FREQ=DAILY":                                 "DTSTART:20200101T000000\nFREQ=DAILY",
+		"RRULE:FREQ=MINUTELY;INTERVAL=7":             "DTSTART:20261123T175400\nRRULE:FREQ=MINUTELY;INTERVAL=7",
+		"FREQ=SECONDLY;COUNT=3":                      "DTSTART:20200101T000000\nFREQ=SECONDLY;COUNT=3",
+		"DTSTART:20200101T000000\nFREQ=X":            "DTSTART:20200101T000000\nFREQ=X",
+		"FREQ=SECONDLY;INTERVAL=36028797018963968":   "DTSTART:20200101T000000\nFREQ=SECONDLY;INTERVAL=36028797018963968",
+		"FREQ=MINUTELY;INTERVAL=9223372036854775807": "DTSTART:20200101T000000\nFREQ=MINUTELY;INTERVAL=9223372036854775807",
+		"RRULE:FREQ=SECONDLY\nEXDATE:20200":          "DTSTART:20200101T000000\nRRULE:FREQ=SECONDLY\nEXDATE:20200",
 	} {
 		if got := recurrence(rule).anchored(testNow, nil); got != want {
 			t.Errorf("%q: %q, want %q", rule, got, want)

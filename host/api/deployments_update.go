@@ -40,10 +40,10 @@ type deploymentUpdate struct {
 // CheckBind is called by bind.
 func (u *deploymentUpdate) CheckBind(r bind.Reporter) {
 	checkOneLimit(u.ConcurrencyLimit.Value, u.GlobalConcurrencyLimitID.Value, r)
+	checkLength(len(u.Schedules.Value), "schedules", r)
 }
 
-const noParameterSchema = "Error updating deployment: Cannot update parameters because parameter schema enforcement is enabled " +
-	"and the deployment does not have a valid parameter schema."
+const noParameterSchema = "The deployment enforces the schema of its parameters and has none."
 
 func (s *server) updateDeployment(w http.ResponseWriter, r *http.Request) error {
 	id, err := pathID(r)
@@ -64,19 +64,11 @@ func (s *server) updateDeployment(w http.ResponseWriter, r *http.Request) error 
 	if err := s.checkDeploymentUpdate(r, d, &body); err != nil {
 		return err
 	}
-	leaves := body.WorkPoolName.Set && body.WorkPoolName.Value == nil
-	var queue *uuid.UUID
-	if !leaves {
-		if queue, err = s.queueFor(r.Context(), textOf(body.WorkPoolName.Value), textOf(body.WorkQueueName.Value)); err != nil {
-			return err
-		}
-	}
 	err = s.Store.UpdateDeployment(r.Context(), id, prefect.FutureScheduledRuns, func(d *prefect.Deployment) error {
-		switch {
-		case leaves:
+		if body.WorkPoolName.Set && body.WorkPoolName.Value == nil {
 			d.WorkQueueID = nil
-		case queue != nil:
-			d.WorkQueueID = queue
+		} else {
+			d.AskedQueue = &prefect.QueueName{Pool: textOf(body.WorkPoolName.Value), Name: textOf(body.WorkQueueName.Value)}
 		}
 		return body.apply(d, s.Now())
 	})
@@ -178,7 +170,7 @@ func (u *deploymentUpdate) schedules(old []*prefect.DeploymentSchedule, now pref
 	case slugged && allSlugged:
 		return mergeSchedules(old, sent, now)
 	case slugged:
-		return nil, prefect.Errorf(prefect.Invalid, "Please provide a slug for each schedule in your request to ensure schedules are updated correctly.")
+		return nil, prefect.Errorf(prefect.Invalid, "The schedules of this deployment have slugs, so each one sent needs its slug too.")
 	case !u.Schedules.Set:
 		return old, nil
 	}
@@ -202,14 +194,14 @@ func mergeSchedules(old []*prefect.DeploymentSchedule, sent []scheduleUpdate, no
 	for i := range sent {
 		target := textOf(sent[i].Replaces)
 		if target != "" && replaced[target] {
-			return nil, prefect.Errorf(prefect.Invalid, "Multiple schedules have 'replaces' targeting the same slug: %s", target)
+			return nil, prefect.Errorf(prefect.Invalid, "Only one schedule can replace %q.", target)
 		}
 		replaced[target] = true
 	}
 	for i := range sent {
 		change, slug, target := &sent[i], *sent[i].Slug, textOf(sent[i].Replaces)
 		if target != "" && bySlug[slug] != nil && !replaced[slug] {
-			return nil, prefect.Errorf(prefect.Invalid, "Cannot rename schedule from '%s' to '%s': a schedule with slug '%s' already exists.", target, slug, slug)
+			return nil, prefect.Errorf(prefect.Invalid, "%q cannot replace %q: that slug is taken by a schedule that stays.", slug, target)
 		}
 		if target == "" {
 			target = slug
@@ -218,10 +210,10 @@ func mergeSchedules(old []*prefect.DeploymentSchedule, sent []scheduleUpdate, no
 		case there != nil:
 			change.apply(there, now)
 		case change.Schedule.none():
-			return nil, prefect.Errorf(prefect.Invalid, "Unable to create new deployment schedules without a schedule configuration.")
+			return nil, prefect.Errorf(prefect.Invalid, "There is no schedule with the slug %q, and a new one says when it runs: send its schedule.", slug)
 		default:
 			merged = append(merged, change.schedule(now))
 		}
 	}
-	return merged, nil
+	return merged, checkScheduleCount(len(old), len(merged))
 }

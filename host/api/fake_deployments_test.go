@@ -10,22 +10,39 @@ import (
 
 // The deployments and queues of the fake. Schedules get ids and nothing else.
 
-func (f *fake) PutDeployment(_ context.Context, flowID uuid.UUID, name string, fn func(*prefect.Deployment) error) (*prefect.Deployment, bool, error) {
+func (f *fake) PutDeployment(ctx context.Context, flowID uuid.UUID, name string, fn func(*prefect.Deployment) error) (*prefect.Deployment, bool, error) {
 	d, i := find(f.deployments, func(d *prefect.Deployment) bool { return d.FlowID == flowID && d.Name == name })
 	if i < 0 {
 		d = prefect.NewDeployment(flowID, name)
 		d.ID = uuid.New()
 		f.deployments = append(f.deployments, d)
 	}
-	return d, i < 0, f.change(d, fn)
+	return d, i < 0, f.change(ctx, d, fn)
 }
 
-func (f *fake) change(d *prefect.Deployment, fn func(*prefect.Deployment) error) error {
-	err := fn(d)
+func (f *fake) change(ctx context.Context, d *prefect.Deployment, fn func(*prefect.Deployment) error) error {
+	if err := fn(d); err != nil {
+		return err
+	}
 	for _, s := range d.Schedules {
 		if s.ID == uuid.Nil {
 			s.ID, s.DeploymentID = uuid.New(), d.ID
 		}
+	}
+	asked := d.AskedQueue
+	if d.AskedQueue = nil; asked == nil || *asked == (prefect.QueueName{}) {
+		return nil
+	}
+	if asked.Name == "" {
+		p, err := f.ReadWorkPool(ctx, asked.Pool)
+		if err == nil {
+			d.WorkQueueID = p.DefaultQueueID
+		}
+		return err
+	}
+	q, err := f.EnsureWorkQueue(ctx, asked.Pool, asked.Name)
+	if err == nil {
+		d.WorkQueueID = &q.ID
 	}
 	return err
 }
@@ -52,7 +69,7 @@ func (f *fake) UpdateDeployment(ctx context.Context, id uuid.UUID, stale prefect
 		return err
 	}
 	f.stale = stale
-	return f.change(d, fn)
+	return f.change(ctx, d, fn)
 }
 
 func (f *fake) DeleteDeployment(ctx context.Context, id uuid.UUID) error {

@@ -140,7 +140,11 @@ func (s *server) existingQueue(ctx context.Context, pool, queue string) (*prefec
 	if _, err := s.Store.ReadWorkPool(ctx, pool); err != nil {
 		return nil, poolNotFound(err, pool)
 	}
-	return nil, prefect.Errorf(prefect.NotFound, "Work pool queue '%s/%s' not found.", pool, queue)
+	return nil, noSuchQueue(pool, queue)
+}
+
+func noSuchQueue(pool, queue string) error {
+	return prefect.Errorf(prefect.NotFound, "Work pool queue '%s/%s' not found.", pool, queue)
 }
 
 func (n runName) or(random func() string) string {

@@ -89,10 +89,12 @@ func (s *server) runInput(ctx context.Context, id uuid.UUID, keyset map[string]s
 	case !json.Valid([]byte(schema.Value)):
 		return nil, "Run input schema is not valid JSON.", nil
 	}
-	if s.Check != nil {
-		if err := s.Check([]byte(schema.Value), hydrated); err != nil {
-			return nil, "The run input does not fit its schema: " + err.Error(), nil
-		}
+	check, err := s.compile([]byte(schema.Value))
+	if err == nil {
+		err = check(hydrated)
+	}
+	if err != nil {
+		return nil, "The run input does not fit its schema: " + err.Error(), nil
 	}
 	return hydrated, "", nil
 }

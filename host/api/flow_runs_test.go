@@ -221,11 +221,13 @@ func TestResume(t *testing.T) {
 
 func TestResumeWithInput(t *testing.T) {
 	r := newRig(t, func(c *Config) {
-		c.Check = func(schema, value []byte) error {
-			if strings.Contains(string(value), "bad") {
-				return errors.New("bad value")
-			}
-			return nil
+		c.Compile = func([]byte) (func([]byte) error, error) {
+			return func(value []byte) error {
+				if strings.Contains(string(value), "bad") {
+					return errors.New("bad value")
+				}
+				return nil
+			}, nil
 		}
 	})
 	run := r.withFlowRun(prefect.Paused)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-chi/chi/v5"
 
@@ -39,6 +40,10 @@ func (s *server) routable() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path, ok := strings.CutPrefix(r.URL.Path, "/api")
 		if !ok || (path != "" && path[0] != '/') {
+			s.writeError(w, r, errNoRoute())
+			return
+		}
+		if !utf8.ValidString(path) || strings.Contains(path, "\x00") { // no name is such a text, and not every database takes it
 			s.writeError(w, r, errNoRoute())
 			return
 		}
@@ -131,15 +136,22 @@ func (s *server) logged(next http.Handler) http.Handler {
 			return
 		}
 		start, sw := time.Now(), &statusWriter{ResponseWriter: w, status: http.StatusOK}
+		ended := false
+		defer func() {
+			if !ended && sw.status == http.StatusOK {
+				sw.status = http.StatusInternalServerError // it panics: see recovered
+			}
+			took := time.Since(start)
+			if s.Observe != nil {
+				s.Observe(r.Method, known.route, sw.status, took)
+			}
+			if debug {
+				s.Logger.DebugContext(r.Context(), "request", "request", known.id, "method", r.Method, "path", r.URL.Path,
+					"status", sw.status, "took", took)
+			}
+		}()
 		next.ServeHTTP(sw, r)
-		took := time.Since(start)
-		if s.Observe != nil {
-			s.Observe(r.Method, known.route, sw.status, took)
-		}
-		if debug {
-			s.Logger.DebugContext(r.Context(), "request", "request", known.id, "method", r.Method, "path", r.URL.Path,
-				"status", sw.status, "took", took)
-		}
+		ended = true
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -67,6 +68,20 @@ func TestEachRequestIsCounted(t *testing.T) {
 		t.Errorf("counted %s, want %s", got, want)
 	}
 	newRig(t).want(404, "GET", "/metrics", "")
+	seen, r.flowRuns = nil, append(r.flowRuns, nil)
+	if r.do("GET", "/flow_runs/"+unknown, "", auth...); !slices.Equal(seen, []string{"GET /flow_runs/{id} 500"}) {
+		t.Errorf("a request that panics: counted %v", seen)
+	}
+}
+
+// TestPathsThatAreNoText: they lead nowhere, and to no database.
+func TestPathsThatAreNoText(t *testing.T) {
+	r := newRig(t)
+	for _, part := range []string{"%00", "a%00b", "%ff", "a%c3", "%ed%a0%80"} {
+		for _, path := range []string{"/flows/name/", "/work_pools/", "/v2/concurrency_limits/", "/concurrency_limits/tag/"} {
+			r.want(404, "GET", path+part, "")
+		}
+	}
 }
 
 func TestRouting(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 
 	"github.com/interlock-run/interlock/host/prefect"
@@ -21,12 +22,30 @@ type looseness struct {
 // Errors: Invalid for values that do not fit, BadRequest for a schema that cannot be
 // used.
 func (s *server) fits(values, schema json.RawMessage, how looseness) error {
-	if s.Check == nil || len(schema) == 0 {
+	if len(schema) == 0 {
 		return nil
 	}
+	check, err := s.checker(schema, how)
+	if err != nil {
+		return err
+	}
+	return check(values)
+}
+
+// compile is Compile, with a check that takes all where there is none.
+func (s *server) compile(schema []byte) (check func(value []byte) error, err error) {
+	if s.Compile == nil {
+		return func([]byte) error { return nil }, nil
+	}
+	return s.Compile(schema)
+}
+
+// checker makes the check of a schema that is as loose as how says. Errors:
+// BadRequest for a schema that cannot be used.
+func (s *server) checker(schema json.RawMessage, how looseness) (check func(value []byte) error, err error) {
 	doc, err := decodeNumbers(schema)
 	if err != nil {
-		return prefect.Errorf(prefect.BadRequest, "the schema is refused: it is not JSON")
+		return nil, prefect.Errorf(prefect.BadRequest, "the schema is refused: it is not JSON")
 	}
 	if how.amended {
 		amend(doc, how.nulls)
@@ -36,9 +55,9 @@ func (s *server) fits(values, schema json.RawMessage, how looseness) error {
 	}
 	loosened, err := json.Marshal(doc)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return s.Check(loosened, values)
+	return s.compile(loosened)
 }
 
 // decodeNumbers decodes JSON and keeps numbers as they are written.
@@ -101,7 +120,7 @@ func amendFields(object map[string]any, nulls bool) {
 }
 
 // refusedSchema answers a schema that values cannot be checked against.
-const refusedSchema = "Invalid schema: Unable to validate schema with circular references."
+const refusedSchema = "The schema cannot be used: it is too large, refers to itself, or is none."
 
 // about says what failed because of values that do not fit.
 func about(err error, what string) error {
@@ -162,7 +181,7 @@ func (s *server) checkJobVariables(ctx context.Context, pool string, required bo
 	if schema == nil || !given && !required {
 		return nil
 	}
-	defaults, sound, err := s.poolDefaults(schema)
+	defaults, sound, err := s.poolDefaults(ctx, schema)
 	if err != nil {
 		return err
 	}
@@ -188,8 +207,9 @@ func member(object json.RawMessage, key string) json.RawMessage {
 }
 
 // poolDefaults returns the defaults of a schema's fields that fit it; sound is
-// false if some do not. Errors: NotFound for one that refers to a block.
-func (s *server) poolDefaults(schema json.RawMessage) (defaults json.RawMessage, sound bool, err error) {
+// false if some do not. Errors: NotFound for one that refers to a block, BadRequest
+// for a schema that cannot be used.
+func (s *server) poolDefaults(ctx context.Context, schema json.RawMessage) (defaults json.RawMessage, sound bool, err error) {
 	var fields map[string]struct {
 		Default json.RawMessage `json:"default"`
 	}
@@ -208,17 +228,23 @@ func (s *server) poolDefaults(schema json.RawMessage) (defaults json.RawMessage,
 			kept[name] = field.Default
 		}
 	}
+	check, err := s.checker(schema, looseness{})
+	if err != nil {
+		return nil, false, err
+	}
+	defaults, err = json.Marshal(kept)
+	if err != nil || check(defaults) == nil {
+		return defaults, true, err
+	}
 	sound = true
-	if all, err := json.Marshal(kept); err != nil || s.fits(all, schema, looseness{}) != nil {
-		for name, value := range kept {
-			one, err := json.Marshal(map[string]json.RawMessage{name: value})
-			if err != nil {
-				return nil, false, err
-			}
-			if s.fits(one, schema, looseness{}) != nil {
-				delete(kept, name)
-				sound = false
-			}
+	for name, value := range kept {
+		one, err := json.Marshal(map[string]json.RawMessage{name: value})
+		if err = errors.Join(err, ctx.Err()); err != nil {
+			return nil, false, err
+		}
+		if check(one) != nil {
+			delete(kept, name)
+			sound = false
 		}
 	}
 	defaults, err = json.Marshal(kept)

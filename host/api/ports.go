@@ -200,14 +200,17 @@ type EventPage struct {
 // names of its work queue and work pool.
 type Deployments interface {
 	// PutDeployment applies fn to the deployment of a flow and name, or to a fresh one,
-	// and returns the row. Errors: Conflict for an unknown flow, and fn's.
+	// and returns the row. What fn asks for (OwnLimit, AskedQueue) is made in the same
+	// transaction. Errors: Conflict for an unknown flow, NotFound for an unknown pool,
+	// and fn's.
 	PutDeployment(ctx context.Context, flowID uuid.UUID, name string, fn func(*prefect.Deployment) error) (d *prefect.Deployment, created bool, err error)
 	// ReadDeployment returns NotFound for an unknown id.
 	ReadDeployment(ctx context.Context, id uuid.UUID) (*prefect.Deployment, error)
 	// ReadDeploymentByName returns NotFound for unknown names.
 	ReadDeploymentByName(ctx context.Context, flow, name string) (*prefect.Deployment, error)
-	// UpdateDeployment applies fn to the row and deletes the runs that are stale with
-	// it, in one transaction. Errors: NotFound, Conflict, and fn's.
+	// UpdateDeployment applies fn to the row, makes what fn asks for and deletes the
+	// runs that are stale with it, in one transaction. Errors: NotFound, Conflict, and
+	// fn's.
 	UpdateDeployment(ctx context.Context, id uuid.UUID, stale prefect.StaleRuns, fn func(*prefect.Deployment) error) error
 	// DeleteDeployment returns NotFound for an unknown id.
 	DeleteDeployment(ctx context.Context, id uuid.UUID) error

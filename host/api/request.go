@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -140,6 +141,21 @@ func queryInt(r *http.Request, name string, absent, low, high int) (int, error) 
 		return 0, invalid("query", name, "less_than_equal", "Input should be less than or equal to "+strconv.Itoa(high), raw)
 	}
 	return n, nil
+}
+
+// mostListed bounds lists whose elements are rows of one transaction: others wait
+// for it.
+const mostListed = 1000
+
+// checkLength refuses a list of more than mostListed elements.
+func checkLength(n int, field string, r bind.Reporter) {
+	if n > mostListed {
+		r.Fail("too_long", tooLong(n), jsonNull, field)
+	}
+}
+
+func tooLong(n int) string {
+	return fmt.Sprintf("List should have at most %d items after validation, not %d", mostListed, n)
 }
 
 // window is the limit and offset of a filtered read, as its body has them.

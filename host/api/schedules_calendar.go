@@ -191,9 +191,6 @@ func (c recurrence) anchored(now prefect.Time, zone *string) string {
 	parts, ok := ruleParts(strings.TrimPrefix(strings.TrimSpace(upper), "RRULE:"))
 	beat := map[string]time.Duration{"SECONDLY": time.Second, "MINUTELY": time.Minute}[parts["FREQ"]]
 	if _, counted := parts["COUNT"]; ok && beat > 0 && !counted {
-		if n, err := strconv.Atoi(parts["INTERVAL"]); err == nil && n > 1 {
-			beat *= time.Duration(n)
-		}
 		local := now.Time
 		if zone != nil {
 			if location, err := time.LoadLocation(*zone); err == nil {
@@ -202,7 +199,11 @@ func (c recurrence) anchored(now prefect.Time, zone *string) string {
 		}
 		wall := time.Date(local.Year(), local.Month(), local.Day(), local.Hour(), local.Minute(), local.Second(), 0, time.UTC)
 		if since := wall.Sub(start); since > 0 {
-			start = start.Add(since / beat * beat)
+			beats := since / beat
+			if n, err := strconv.Atoi(parts["INTERVAL"]); err == nil && n > 1 {
+				beats -= beats % time.Duration(n)
+			}
+			start = start.Add(beats * beat)
 		}
 	}
 	return "DTSTART:" + start.Format("20060102T150405") + "\n" + text

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"regexp"
@@ -87,7 +88,7 @@ func (m *maybeTemplate) UnmarshalBind(raw []byte, r bind.Reporter) {
 	}
 }
 
-var templateVariable = regexp.MustCompile(`({{\s*([\w\.\-\[\]$]+)\s*}})`)
+var templateVariable = regexp.MustCompile(`\{\{\s*([\w.$\[\]-]+)\s*\}\}`)
 
 // templateFault returns what is wrong with a template, "" if nothing is.
 func templateFault(raw json.RawMessage) string {
@@ -97,23 +98,23 @@ func templateFault(raw json.RawMessage) string {
 	}
 	configuration, variables := member(raw, "job_configuration"), member(raw, "variables")
 	if configuration == nil || variables == nil {
-		return "The `base_job_template` must contain both a `job_configuration` key and a `variables` key."
+		return "a template that is not empty has variables and a job_configuration"
 	}
 	var declared map[string]json.RawMessage
 	if properties := member(variables, "properties"); properties != nil && json.Unmarshal(properties, &declared) != nil {
-		return "The variables of the template are no object"
+		return "the variables of the template are no object"
 	}
 	for _, found := range templateVariable.FindAllSubmatch(configuration, -1) {
-		name := string(found[2])
+		name := string(found[1])
 		if _, ok := declared[name]; !ok {
-			return "Your job configuration uses the undeclared variable " + name
+			return "the job_configuration uses " + name + ", which is none of the variables"
 		}
 	}
 	return ""
 }
 
 const (
-	reservedPool = "Work pools starting with 'Prefect' are reserved for internal use"
+	reservedPool = "Names of work pools that begin with Prefect are the system's"
 	poolTaken    = "A work pool with this name already exists."
 )
 
@@ -133,7 +134,7 @@ func (s *server) createWorkPool(w http.ResponseWriter, r *http.Request) error {
 	if err := reserved(string(body.Name), "."); err != nil {
 		return err
 	}
-	if err := s.checkPoolDefaults(json.RawMessage(body.BaseJobTemplate)); err != nil {
+	if err := s.checkPoolDefaults(r.Context(), json.RawMessage(body.BaseJobTemplate)); err != nil {
 		return err
 	}
 	storage, err := json.Marshal(body.StorageConfiguration)
@@ -161,20 +162,29 @@ func taken(err error, message string) error {
 }
 
 // checkPoolDefaults returns Invalid for a template whose variables have defaults
-// that do not fit them.
-func (s *server) checkPoolDefaults(template json.RawMessage) error {
+// that do not fit them, or a schema that cannot be used.
+func (s *server) checkPoolDefaults(ctx context.Context, template json.RawMessage) error {
 	schema := member(template, "variables")
 	if schema == nil {
 		return nil
 	}
-	_, sound, err := s.poolDefaults(schema)
-	if err != nil {
-		return err
+	_, sound, err := s.poolDefaults(ctx, schema)
+	if err == nil && !sound {
+		return prefect.Errorf(prefect.Invalid, "The defaults of the template's variables do not fit their schema.")
 	}
-	if !sound {
-		return prefect.Errorf(prefect.Invalid, "Validation failed for work pool's job variable defaults")
+	return about(err, "The template is refused")
+}
+
+// checkTemplate returns Invalid for a template whose variables have a schema that
+// cannot be used: every run of the pool would be refused for it. Defaults that do
+// not fit are taken from who changes a pool, as in the reference.
+func (s *server) checkTemplate(template json.RawMessage) error {
+	schema := member(template, "variables")
+	if schema == nil {
+		return nil
 	}
-	return nil
+	_, err := s.checker(schema, looseness{})
+	return about(err, "The template is refused")
 }
 
 func (s *server) readWorkPool(w http.ResponseWriter, r *http.Request) error {
@@ -249,7 +259,12 @@ func (s *server) updateWorkPool(w http.ResponseWriter, r *http.Request) error {
 	}
 	name := pathText(r, "name")
 	if body.Description.Set || body.BaseJobTemplate.Set || body.StorageConfiguration.Set {
-		if err := reserved(name, " and can only be updated to set concurrency limits or pause."); err != nil {
+		if err := reserved(name, ": such a pool can be paused and limited, and nothing else of it changes."); err != nil {
+			return err
+		}
+	}
+	if template := body.BaseJobTemplate.Value.jobTemplate; template != nil {
+		if err := s.checkTemplate(json.RawMessage(template)); err != nil {
 			return err
 		}
 	}
@@ -294,7 +309,7 @@ func (u *workPoolUpdate) apply(p *prefect.WorkPool, online bool) error {
 
 func (s *server) deleteWorkPool(w http.ResponseWriter, r *http.Request) error {
 	name := pathText(r, "name")
-	if err := reserved(name, " and can not be deleted."); err != nil {
+	if err := reserved(name, ": such a pool stays."); err != nil {
 		return err
 	}
 	if err := s.Store.DeleteWorkPool(r.Context(), name); err != nil {

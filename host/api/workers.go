@@ -3,9 +3,11 @@ package api
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 
 	"github.com/google/uuid"
 
+	"github.com/interlock-run/interlock/host/api/bind"
 	"github.com/interlock-run/interlock/host/prefect"
 )
 
@@ -72,6 +74,11 @@ type scheduledPoolRuns struct {
 	Limit           *int                           `json:"limit"`
 }
 
+// CheckBind is called by bind.
+func (b *scheduledPoolRuns) CheckBind(r bind.Reporter) {
+	checkLength(len(b.WorkQueueNames), "work_queue_names", r)
+}
+
 // scheduledPoolRuns answers a worker that asks for work, which makes the queues and
 // their deployments ready.
 func (s *server) scheduledPoolRuns(w http.ResponseWriter, r *http.Request) error {
@@ -121,28 +128,35 @@ func workQuery(limit int, before, after prefect.Optional[prefect.Time]) prefect.
 	return q
 }
 
-// mostQueues is how many queues of a pool a worker that names none asks at once.
-const mostQueues = 1000
-
 // polledQueues returns the ids of the queues that a worker asks, by their names or
-// all of the pool.
+// all of the pool, but no more than mostListed. Errors: NotFound.
 func (s *server) polledQueues(r *http.Request, p *prefect.WorkPool, names []string) ([]uuid.UUID, error) {
-	ids := []uuid.UUID{}
-	for _, name := range names {
-		q, err := s.existingQueue(r.Context(), p.Name, name)
-		if err != nil {
-			return nil, err
-		}
-		ids = append(ids, q.ID)
-	}
+	var filter *prefect.WorkQueueFilter
 	if len(names) > 0 {
-		return ids, nil
+		names = slices.Clone(names)
+		for i, name := range names {
+			if name == "" {
+				names[i] = prefect.DefaultQueue
+			}
+		}
+		slices.Sort(names)
+		names = slices.Compact(names)
+		filter = &prefect.WorkQueueFilter{Name: &prefect.StartsWithCriteria{Any: names}}
 	}
-	queues, err := s.Store.FilterWorkQueues(r.Context(), &p.ID, nil, prefect.Page{Limit: mostQueues})
-	for _, q := range queues {
-		ids = append(ids, q.ID)
+	queues, err := s.Store.FilterWorkQueues(r.Context(), &p.ID, filter, prefect.Page{Limit: mostListed})
+	if err != nil {
+		return nil, err
 	}
-	return ids, err
+	ids, found := make([]uuid.UUID, len(queues)), make(map[string]bool, len(queues))
+	for i, q := range queues {
+		ids[i], found[q.Name] = q.ID, true
+	}
+	for _, name := range names {
+		if !found[name] {
+			return nil, noSuchQueue(p.Name, name)
+		}
+	}
+	return ids, nil
 }
 
 // appendPlainRun appends the schema FlowRun: a run without its state and its pool.

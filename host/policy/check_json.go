@@ -11,14 +11,19 @@ import (
 	"github.com/interlock-run/interlock/host/prefect"
 )
 
-// CheckJSON validates value against schema, a JSON Schema from outside, under the
-// limits that hold for the schemas of modules. The error is for a client. Errors:
-// BadRequest for a schema that is refused, Invalid for a value that does not fit.
-func CheckJSON(schema, value []byte) error {
+// CompileJSON makes a check of values of schema, a JSON Schema from outside, under
+// the limits that hold for the schemas of modules. The errors are for a client: its
+// own is BadRequest, for a schema that is refused, and the check's is Invalid, for a
+// value that does not fit.
+func CompileJSON(schema []byte) (check func(value []byte) error, err error) {
 	compiled, err := compileSchema(schema)
 	if err != nil {
-		return prefect.Errorf(prefect.BadRequest, "the schema is refused: %v", err)
+		return nil, prefect.Errorf(prefect.BadRequest, "the schema is refused: %v", err)
 	}
+	return func(value []byte) error { return checkValue(compiled, value) }, nil
+}
+
+func checkValue(compiled *jsonschema.Schema, value []byte) error {
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(value))
 	if err != nil {
 		return prefect.Errorf(prefect.Invalid, "it is not JSON")

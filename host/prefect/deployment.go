@@ -31,6 +31,7 @@ type Deployment struct {
 	OwnLimit           Optional[*int]      // asked of a write: the slots of a limit of its own, nil for none
 	ConcurrencyOptions *ConcurrencyOptions // nil: as the server's settings say
 
+	AskedQueue    *QueueName // asked of a write: the queue that WorkQueueID becomes the id of, made if it is not there
 	WorkQueueID   *uuid.UUID
 	WorkQueueName *string    // as it was written; QueueName stands for it while there is a queue
 	QueueName     *string    // by way of WorkQueueID
@@ -102,3 +103,7 @@ const (
 	AutoScheduledRuns             // that a schedule made
 	AllScheduledRuns              // that anybody made
 )
+
+// QueueName names a work queue. Without a pool it is one of the default agent pool,
+// without a name the default one of its pool.
+type QueueName struct{ Pool, Name string }

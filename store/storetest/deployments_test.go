@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -118,6 +119,134 @@ func TestDeploymentLimits(t *testing.T) {
 		check(t, db.DeleteDeployment(ctx, d.ID))
 		_, err = db.ReadConcurrencyLimit(ctx, name)
 		wantCode(t, err, prefect.NotFound)
+	})
+}
+
+// TestAskedQueues: the queue that a deployment asks for is made with it, or not at
+// all.
+func TestAskedQueues(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		ask := func(pool, name string) func(*prefect.Deployment) error {
+			return func(d *prefect.Deployment) error {
+				d.AskedQueue = &prefect.QueueName{Pool: pool, Name: name}
+				return nil
+			}
+		}
+		_, _, err := db.PutDeployment(ctx, uuid.New(), "d", ask("", "q"))
+		wantCode(t, err, prefect.Conflict)
+		if n := must(db.CountWorkPools(ctx, nil))(t); n != 0 {
+			t.Errorf("a refused deployment leaves %d pools", n)
+		}
+		flow := newFlow(t, db, prefect.Flow{}).ID
+		pool := newPool(t, db, prefect.WorkPool{Name: "p"})
+		for _, name := range []string{"", "q"} {
+			_, _, err = db.PutDeployment(ctx, flow, "d", ask("none", name))
+			wantCode(t, err, prefect.NotFound)
+		}
+		if n := must(db.CountDeployments(ctx, prefect.Filters{}))(t); n != 0 {
+			t.Errorf("%d deployments", n)
+		}
+		d := must2(db.PutDeployment(ctx, flow, "d", ask("p", "")))(t)
+		if *d.WorkQueueID != *pool.DefaultQueueID {
+			t.Errorf("in queue %v", *d.QueueName)
+		}
+		bad := func(d *prefect.Deployment) error {
+			d.AskedQueue, d.ConcurrencyLimitID = &prefect.QueueName{Pool: "p", Name: "never"}, &uuid.UUID{1}
+			return nil
+		}
+		wantCode(t, db.UpdateDeployment(ctx, d.ID, prefect.NoStaleRuns, bad), prefect.Conflict)
+		_, err = db.ReadWorkQueue(ctx, "p", "never")
+		wantCode(t, err, prefect.NotFound)
+		check(t, db.UpdateDeployment(ctx, d.ID, prefect.NoStaleRuns, ask("", "q")))
+		if d = must(db.ReadDeployment(ctx, d.ID))(t); *d.QueueName != "q" || *d.WorkPoolName != prefect.DefaultAgentPool {
+			t.Errorf("in %v of %v", *d.QueueName, *d.WorkPoolName)
+		}
+		check(t, db.UpdateDeployment(ctx, d.ID, prefect.NoStaleRuns, ask("", "")))
+		if again := must(db.ReadDeployment(ctx, d.ID))(t); *again.WorkQueueID != *d.WorkQueueID {
+			t.Error("asking for no queue changed it")
+		}
+	})
+}
+
+// TestDeletedLimitsLeaveNoLease: what nothing else would end goes with the limit;
+// what a client renews goes when it renews it no more.
+func TestDeletedLimitsLeaveNoLease(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		flow := newFlow(t, db, prefect.Flow{}).ID
+		d := put(t, db, flow, "d", func(d *prefect.Deployment) { d.OwnLimit = slots(9) })
+		own := prefect.DeploymentLimitName(d.ID)
+		for _, name := range []string{"a", "b"} {
+			check(t, db.CreateConcurrencyLimit(ctx, &prefect.ConcurrencyLimit{ID: uuid.New(), Name: name, Limit: 9, Active: true}))
+		}
+		acquire := func(expires *prefect.Time, names ...string) uuid.UUID {
+			t.Helper()
+			lease := &prefect.SlotLease{ID: uuid.New(), Expires: expires}
+			if _, ok, err := db.AcquireSlots(ctx, prefect.SlotRequest{Names: names, Slots: 1, Lease: lease}); err != nil || !ok {
+				t.Fatal(ok, err)
+			}
+			return lease.ID
+		}
+		end := prefect.NewTime(time.Now().Add(time.Hour))
+		century := end.Add(100 * 365 * 24 * time.Hour)
+		both, ofA, ofOwn, renewed := acquire(nil, "a", "b"), acquire(&century, "a"), acquire(nil, own), acquire(&end, "a", own)
+		check(t, db.DeleteConcurrencyLimit(ctx, "a"))
+		put(t, db, flow, "d", func(d *prefect.Deployment) { d.OwnLimit.Set = true })
+		for _, gone := range []uuid.UUID{ofA, ofOwn} {
+			wantCode(t, db.RenewLease(ctx, gone, century), prefect.Gone)
+		}
+		for _, there := range []uuid.UUID{both, renewed} {
+			check(t, db.RenewLease(ctx, there, end))
+		}
+		if b := must(db.ReadConcurrencyLimit(ctx, "b"))(t); b.ActiveSlots != 1 {
+			t.Errorf("%d slots of another limit are taken", b.ActiveSlots)
+		}
+		check(t, db.RenewLease(ctx, renewed, at(-1<<30)))
+		must(db.ExpireLeases(ctx, 100))(t)
+		wantCode(t, db.RenewLease(ctx, renewed, end), prefect.Gone)
+	})
+}
+
+// TestDeleteFlowDeletesLimits: those of the flow's deployments alone.
+func TestDeleteFlowDeletesLimits(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		flow, other := newFlow(t, db, prefect.Flow{Name: "f"}).ID, newFlow(t, db, prefect.Flow{Name: "o"}).ID
+		shared := &prefect.ConcurrencyLimit{ID: uuid.New(), Name: "shared", Limit: 1, Active: true}
+		check(t, db.CreateConcurrencyLimit(ctx, shared))
+		own := func(d *prefect.Deployment) { d.OwnLimit = slots(2) }
+		mine := []*prefect.Deployment{put(t, db, flow, "1", own), put(t, db, flow, "2", own)}
+		put(t, db, flow, "3", func(d *prefect.Deployment) { d.ConcurrencyLimitID = &shared.ID })
+		theirs := put(t, db, other, "1", own)
+		check(t, db.DeleteFlow(ctx, flow))
+		for _, d := range mine {
+			_, err := db.ReadConcurrencyLimit(ctx, prefect.DeploymentLimitName(d.ID))
+			wantCode(t, err, prefect.NotFound)
+		}
+		must(db.ReadConcurrencyLimit(ctx, prefect.DeploymentLimitName(theirs.ID)))(t)
+		must(db.ReadConcurrencyLimit(ctx, "shared"))(t)
+		wantCode(t, db.DeleteFlow(ctx, flow), prefect.NotFound)
+	})
+}
+
+// TestNamesWithNUL: they are texts like others; Postgres has them without.
+func TestNamesWithNUL(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		const name = "a\x00b"
+		p := newPool(t, db, prefect.WorkPool{Name: name})
+		if again := must(db.ReadWorkPool(ctx, name))(t); again.ID != p.ID {
+			t.Errorf("another pool: %+v", again)
+		}
+		must(db.EnsureWorkQueue(ctx, name, name))(t)
+		l := &prefect.ConcurrencyLimit{ID: uuid.New(), Name: name, Limit: 1, Active: true}
+		check(t, db.CreateConcurrencyLimit(ctx, l))
+		if again := must(db.ReadConcurrencyLimit(ctx, name))(t); again.ID != l.ID {
+			t.Errorf("another limit: %+v", again)
+		}
+		must2(db.PutTagLimit(ctx, name, 1))(t)
+		must2(db.AcquireTagSlots(ctx, []string{name}, uuid.New(), at(1<<30)))(t)
+		newFlow(t, db, prefect.Flow{Name: name})
+		if created, err := db.CreateFlow(ctx, &prefect.Flow{Name: name}); err != nil || created {
+			t.Errorf("the flow again: created %v, %v", created, err)
+		}
 	})
 }
 
