@@ -36,7 +36,7 @@ func (s *server) createFlowRunInput(w http.ResponseWriter, r *http.Request) erro
 		if _, err := s.Store.ReadFlowRun(r.Context(), id); err != nil {
 			return notFound(err, flowRunNotFound)
 		}
-		return prefect.Errorf(prefect.Conflict, "A flow run input with this key already exists.")
+		return prefect.Errorf(prefect.Conflict, "The flow run has an input of this key.")
 	}
 	return notFound(err, flowRunNotFound)
 }

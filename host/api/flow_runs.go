@@ -244,11 +244,11 @@ func (u *flowRunUpdate) apply(run *prefect.FlowRun) error {
 func jobVariablesAllowed(run *prefect.FlowRun) error {
 	switch {
 	case run.StateType == nil:
-		return prefect.Errorf(prefect.BadRequest, "Job variables cannot be updated: the flow run has no state")
+		return prefect.Errorf(prefect.BadRequest, "Job variables change only while the flow run is SCHEDULED; it has no state")
 	case *run.StateType != prefect.Scheduled:
-		return prefect.Errorf(prefect.BadRequest, "Job variables for a flow run in state %s cannot be updated", *run.StateType)
+		return prefect.Errorf(prefect.BadRequest, "Job variables change only while the flow run is SCHEDULED; it is %s", *run.StateType)
 	case run.DeploymentID == nil:
-		return prefect.Errorf(prefect.BadRequest, "A deployment for the flow run could not be found")
+		return prefect.Errorf(prefect.BadRequest, "The flow run has no deployment, and so no job variables")
 	}
 	return nil
 }

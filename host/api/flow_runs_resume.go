@@ -32,7 +32,7 @@ func (s *server) resumeFlowRun(w http.ResponseWriter, r *http.Request) error {
 		return notFound(err, flowRunNotFound)
 	}
 	if prefect.TypeOf(run.State) != prefect.Paused {
-		return s.result(w, r, aborted("Cannot resume a flow run that is not paused."))
+		return s.result(w, r, aborted("The flow run is not paused, so there is nothing to resume."))
 	}
 	keyset := run.State.Details.RunInputKeyset
 	if len(keyset) > 0 {
@@ -83,11 +83,11 @@ func (s *server) runInput(ctx context.Context, id uuid.UUID, keyset map[string]s
 	schema, err := s.Store.ReadFlowRunInput(ctx, id, keyset["schema"])
 	switch {
 	case prefect.CodeOf(err) == prefect.NotFound:
-		return nil, "Run input schema not found.", nil
+		return nil, "There is no schema of the run's input.", nil
 	case err != nil:
 		return nil, "", err
 	case !json.Valid([]byte(schema.Value)):
-		return nil, "Run input schema is not valid JSON.", nil
+		return nil, "The schema of the run's input is no JSON.", nil
 	}
 	check, err := s.compile([]byte(schema.Value))
 	if err == nil {

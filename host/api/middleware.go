@@ -183,10 +183,10 @@ func checkVersion(next handler) handler {
 		if values := r.Header["X-Prefect-Api-Version"]; len(values) > 0 && values[0] != "" && values[0] != APIVersion {
 			version, ok := parseVersion(values[0])
 			if !ok {
-				return prefect.Errorf(prefect.BadRequest, "Invalid X-PREFECT-API-VERSION header format. Expected header in format 'x.y.z' but received %s", values[0])
+				return prefect.Errorf(prefect.BadRequest, "The header X-PREFECT-API-VERSION is three numbers like 0.8.4, not %q.", values[0])
 			}
 			if minimum, _ := parseVersion(MinimumAPIVersion); older(version, minimum) {
-				return prefect.Errorf(prefect.BadRequest, "The request specified API version %s but this server requires version %s or higher.", values[0], MinimumAPIVersion)
+				return prefect.Errorf(prefect.BadRequest, "The request is of API version %s; this server takes %s and newer ones.", values[0], MinimumAPIVersion)
 			}
 		}
 		return next(w, r)

@@ -40,7 +40,7 @@ func (n *poolName) UnmarshalBind(raw []byte, r bind.Reporter) {
 	}
 	var text string
 	if json.Unmarshal(raw, &text) == nil && strings.Trim(text, "' \"") == "" {
-		r.Fail("value_error", "Value error, name cannot be an empty string", raw)
+		r.Fail("value_error", "Value error, a name is more than blanks and quotes", raw)
 		return
 	}
 	if refused := r.Try(append(append([]byte(`{"name":`), raw...), '}'), &plain); len(refused) > 0 {
@@ -115,7 +115,7 @@ func templateFault(raw json.RawMessage) string {
 
 const (
 	reservedPool = "Names of work pools that begin with Prefect are the system's"
-	poolTaken    = "A work pool with this name already exists."
+	poolTaken    = "The name is that of another work pool."
 )
 
 // reserved returns Forbidden for the names that are the system's.

@@ -49,7 +49,7 @@ func (c *workQueueCreate) queue(pool uuid.UUID) (*prefect.WorkQueue, error) {
 }
 
 const (
-	queueTaken    = "A work queue with this name already exists."
+	queueTaken    = "The name is that of another work queue."
 	queueNotFound = "work queue not found"
 )
 

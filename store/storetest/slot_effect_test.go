@@ -238,10 +238,13 @@ func TestEndlessLeasesEndWithTheirRun(t *testing.T) {
 		s.wantUsed(t, "after the delete of a task run", 0, 0, 0)
 
 		other := s.flowRun(t)
-		_, err = s.enter(t, other, prefect.Running, acquire(id(86), "null", 71))
+		_, err = s.enter(t, other, prefect.Running, acquire(id(86), "null", 72))
 		check(t, err)
+		s.wantUsed(t, "before the delete of the flow", 0, 1, 0)
 		check(t, s.db.DeleteFlow(ctx, s.flowID))
-		s.wantUsed(t, "after the delete of the flow", 0, 0, 0)
+		if l := must(s.db.ReadConcurrencyLimit(ctx, "tag:a"))(t); l.ActiveSlots != 0 {
+			t.Errorf("%d slots are taken by the runs of a deleted flow", l.ActiveSlots)
+		}
 	})
 }
 
