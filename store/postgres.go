@@ -133,7 +133,7 @@ func unordered(err error) bool {
 func translatePostgres(e *pgconn.PgError, err error) error {
 	switch {
 	case len(e.Code) >= 2 && e.Code[:2] == "23":
-		return prefect.Errorf(prefect.Conflict, "Data integrity conflict. This usually means a unique or foreign key constraint was violated%w", hidden{err})
+		return prefect.Errorf(prefect.Conflict, "Data integrity conflict: something unique is taken, or what is referred to is not there%w", hidden{err})
 	case e.Code == "40001" || e.Code == "40P01" || e.Code == "55P03":
 		return prefect.Errorf(prefect.Unavailable, "the database is too busy with the same rows%w", hidden{err})
 	case e.Code == "42501":

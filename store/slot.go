@@ -68,7 +68,7 @@ func checkRequest(limits []*prefect.ConcurrencyLimit, r prefect.SlotRequest) err
 		switch {
 		case !l.Active:
 		case l.Limit < r.Slots:
-			return prefect.Errorf(prefect.Invalid, "Slots requested is greater than the limit")
+			return prefect.Errorf(prefect.Invalid, "more slots are asked for than the limit has")
 		case l.SlotDecayPerSecond == 0:
 			steady = append(steady, l.Name)
 		}
@@ -139,7 +139,7 @@ func (db *DB) RenewLease(ctx context.Context, id uuid.UUID, expires prefect.Time
 	return db.write(ctx, func(tx *tx) error {
 		n, err := affected(tx.ExecContext(ctx, "UPDATE interlock_slot_lease SET expires = CASE WHEN expires IS NULL THEN expires ELSE ? END WHERE id = ?", tx.d.args(expires, id)...))
 		if err == nil && n == 0 {
-			return prefect.Errorf(prefect.Gone, "Lease not found - it may have expired or been revoked")
+			return prefect.Errorf(prefect.Gone, "there is no such lease: it ended or was given back")
 		}
 		return err
 	})

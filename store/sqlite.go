@@ -163,7 +163,7 @@ func isBusy(err error) bool {
 func translateSQLite(e *sqlite.Error, err error) error {
 	switch e.Code() & 0xff {
 	case sqlite3.SQLITE_CONSTRAINT:
-		return prefect.Errorf(prefect.Conflict, "Data integrity conflict. This usually means a unique or foreign key constraint was violated%w", hidden{err})
+		return prefect.Errorf(prefect.Conflict, "Data integrity conflict: something unique is taken, or what is referred to is not there%w", hidden{err})
 	case sqlite3.SQLITE_FULL:
 		return prefect.Errorf(prefect.Unavailable, "the disk is full%w", hidden{err})
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
