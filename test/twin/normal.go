@@ -267,6 +267,9 @@ func (n *normal) delay(v any) string {
 	if seconds >= math.Floor(tagWait*jitterLeast) && seconds <= math.Ceil(tagWait*jitterMost) {
 		return "a wait for slots"
 	}
+	if seconds > time.Hour.Seconds() { // until a full hour that a step of a walk gave: no second decides
+		return "until " + request.to.Add(time.Duration(seconds)*time.Second).Round(time.Minute).UTC().Format(time.RFC3339)
+	}
 	return number.String()
 }
 
