@@ -1,7 +1,6 @@
 package host
 
 import (
-	"strconv"
 	"time"
 
 	"github.com/interlock-run/interlock/host/sandbox"
@@ -84,19 +83,4 @@ func (l sandboxLimit) write(n int) {
 	case *uint64:
 		*f = uint64(n)
 	}
-}
-
-// value is the limit as its setting would say it.
-func (l sandboxLimit) value() string {
-	switch f := l.field.(type) {
-	case *int:
-		return strconv.Itoa(*f)
-	case *uint32:
-		return strconv.FormatUint(uint64(*f), 10)
-	case *uint64:
-		return strconv.FormatUint(*f, 10)
-	case *time.Duration:
-		return f.String()
-	}
-	return ""
 }

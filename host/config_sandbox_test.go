@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/interlock-run/interlock/host/sandbox"
 )
@@ -66,4 +68,19 @@ func TestEveryLimitOfTheSandboxCanBeSet(t *testing.T) {
 			t.Errorf("fuel %s was taken", wrong)
 		}
 	}
+}
+
+// value is the limit as its setting would say it.
+func (l sandboxLimit) value() string {
+	switch f := l.field.(type) {
+	case *int:
+		return strconv.Itoa(*f)
+	case *uint32:
+		return strconv.FormatUint(uint64(*f), 10)
+	case *uint64:
+		return strconv.FormatUint(*f, 10)
+	case *time.Duration:
+		return f.String()
+	}
+	return ""
 }

@@ -56,11 +56,7 @@ func (s *server) tagLimit(w http.ResponseWriter, r *http.Request, l *prefect.Tag
 }
 
 func (s *server) filterTagLimits(w http.ResponseWriter, r *http.Request) error {
-	var body filterLimits
-	if err := s.bind(w, r, &body); err != nil {
-		return err
-	}
-	page, err := s.page("", body.window)
+	page, err := s.limitsPage(w, r)
 	if err != nil {
 		return err
 	}

@@ -78,12 +78,17 @@ type filterLimits struct {
 	window
 }
 
-func (s *server) filterConcurrencyLimitsV2(w http.ResponseWriter, r *http.Request) error {
+// limitsPage is the page of limits that a request asks for, of either version.
+func (s *server) limitsPage(w http.ResponseWriter, r *http.Request) (prefect.Page, error) {
 	var body filterLimits
 	if err := s.bind(w, r, &body); err != nil {
-		return err
+		return prefect.Page{}, err
 	}
-	page, err := s.page("", body.window)
+	return s.page("", body.window)
+}
+
+func (s *server) filterConcurrencyLimitsV2(w http.ResponseWriter, r *http.Request) error {
+	page, err := s.limitsPage(w, r)
 	if err != nil {
 		return err
 	}
