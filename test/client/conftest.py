@@ -105,6 +105,12 @@ class Interlock:
         """The flow's newest run, once it is in the state of that name."""
         return until(f"{flow} to be {name}", lambda: (r := self.newest_run(flow)) and r["state_name"] == name and r)
 
+    def run_input(self, run_id: str, key: str):
+        """The run's input of that key, once the client has stored it."""
+        path = f"/flow_runs/{run_id}/input/{key}"
+        until(f"input {key}", lambda: self.http.get(path).status_code == 200)
+        return self.get(path)
+
     def events(self, resource: str, last: str) -> list[dict]:
         """The resource's events, oldest first, once there is one of the name last."""
 
