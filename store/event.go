@@ -18,14 +18,26 @@ func (db *DB) WriteEvents(ctx context.Context, events []*prefect.Event) error {
 	if len(events) == 0 {
 		return nil
 	}
+	return db.write(ctx, func(tx *tx) error { return writeEvents(ctx, tx, events) })
+}
+
+// RelayEvents is WriteEvents and DeleteOutbox in one transaction.
+func (db *DB) RelayEvents(ctx context.Context, events []*prefect.Event, seqs []int64) error {
 	return db.write(ctx, func(tx *tx) error {
-		for part := range parts(events) {
-			if err := insertEvents(ctx, tx, part); err != nil {
-				return err
-			}
+		if err := writeEvents(ctx, tx, events); err != nil {
+			return err
 		}
-		return nil
+		return deleteOutbox(ctx, tx, seqs)
 	})
+}
+
+func writeEvents(ctx context.Context, tx *tx, events []*prefect.Event) error {
+	for part := range parts(events) {
+		if err := insertEvents(ctx, tx, part); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func insertEvents(ctx context.Context, tx *tx, events []*prefect.Event) error {

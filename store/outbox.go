@@ -69,13 +69,15 @@ func (db *DB) DeleteOutbox(ctx context.Context, seqs []int64) error {
 	if len(seqs) == 0 {
 		return nil
 	}
-	return db.write(ctx, func(tx *tx) error {
-		list, err := json.Marshal(seqs)
-		if err != nil {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, "DELETE FROM interlock_outbox WHERE seq IN "+tx.d.pick(
-			"(SELECT value FROM json_each(?))", "(SELECT CAST(value AS bigint) FROM jsonb_array_elements_text(CAST(? AS jsonb)))"), string(list))
+	return db.write(ctx, func(tx *tx) error { return deleteOutbox(ctx, tx, seqs) })
+}
+
+func deleteOutbox(ctx context.Context, tx *tx, seqs []int64) error {
+	list, err := json.Marshal(seqs)
+	if err != nil {
 		return err
-	})
+	}
+	_, err = tx.ExecContext(ctx, "DELETE FROM interlock_outbox WHERE seq IN "+tx.d.pick(
+		"(SELECT value FROM json_each(?))", "(SELECT CAST(value AS bigint) FROM jsonb_array_elements_text(CAST(? AS jsonb)))"), string(list))
+	return err
 }

@@ -23,9 +23,13 @@ var pragmas = []string{
 	"foreign_keys(ON)",
 	"cache_size(-8000)", // 8 MB a connection; the rest of the file is in the page cache of the system
 	"temp_store(MEMORY)",
-	// A transition dirties some thirty pages of indexes, and the next one many of
-	// the same: a longer log writes each of them back less often.
-	"wal_autocheckpoint(8000)", // pages, 32 MB
+	// For a new file. A transition changes an entry or two on each of some thirty
+	// pages of indexes, and all of a page goes to the log: half of SQLite's usual
+	// page is half of that, and smaller ones split too often.
+	"page_size(2048)",
+	// The next transition dirties many of the same pages: a longer log writes each
+	// of them back less often.
+	"wal_autocheckpoint(16000)", // pages, 32 MB
 }
 
 func openSQLite(ctx context.Context, a address, opts Options) (*DB, error) {

@@ -14,8 +14,6 @@ import (
 )
 
 const (
-	// queueLength is how many units may wait before their callers do.
-	queueLength = 1024
 	// maxGroup bounds the units of one transaction, and with them how long the
 	// first of a group waits for the last.
 	maxGroup = 128
@@ -37,32 +35,33 @@ type unit struct {
 	done chan struct{}
 }
 
-// writer is the one goroutine that writes to a SQLite database.
+// writer is the one connection that writes to a SQLite database. Its callers take
+// turns: whoever has the turn writes what all have queued, as one group. So a lone
+// caller hands its work to nobody, and while a group goes to disk the next one
+// gathers.
 type writer struct {
 	conn  *sql.Conn
 	tx    *tx
 	cache *statementCache
-	queue chan *unit
+	turn  chan struct{}      // holds one while somebody writes
 	waits time.Duration      // for the lock
 	sizes *metrics.Histogram // of groups
 
-	mu     sync.RWMutex // held for reading while a unit is put into the queue
+	mu     sync.Mutex
+	queue  []*unit
 	closed bool
-	ended  chan struct{}
 }
 
 func newWriter(conn *sql.Conn, d *dialect, clock func() prefect.Time) *writer {
 	w := &writer{
 		conn:  conn,
 		cache: newStatementCache(),
+		turn:  make(chan struct{}, 1),
 		waits: lockPatience,
-		queue: make(chan *unit, queueLength),
 		sizes: metrics.NewHistogram(metrics.SizeBounds()),
-		ended: make(chan struct{}),
 	}
 	q := &statements{prepare: conn.PrepareContext, direct: conn, cache: w.cache}
 	w.tx = &tx{querier: unstoppable{q}, d: d, clock: clock}
-	go w.run()
 	return w
 }
 
@@ -72,7 +71,13 @@ func (db *DB) Writes() (waiting int, groups *metrics.Histogram, ok bool) {
 	if db.writer == nil {
 		return 0, nil, false
 	}
-	return len(db.writer.queue), db.writer.sizes, true
+	return db.writer.waiting(), db.writer.sizes, true
+}
+
+func (w *writer) waiting() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.queue)
 }
 
 // do runs fn in the next group and returns when that group is on disk, or when
@@ -82,61 +87,63 @@ func (w *writer) do(ctx context.Context, fn func(*tx) error) error {
 	if err := w.enqueue(u); err != nil {
 		return err
 	}
-	<-u.done
-	return u.err
+	for {
+		select {
+		case <-u.done:
+			return u.err
+		case w.turn <- struct{}{}:
+			if !u.finished() { // else others can do their own
+				w.write()
+			}
+			<-w.turn
+		}
+	}
 }
 
 func (w *writer) enqueue(u *unit) error {
-	w.mu.RLock()
-	defer w.mu.RUnlock()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.closed {
 		return errClosed
 	}
-	select {
-	case w.queue <- u:
-		return nil
-	case <-u.ctx.Done():
-		return u.ctx.Err()
-	}
+	w.queue = append(w.queue, u)
+	return nil
 }
 
-// Close runs what is queued and ends the writer.
-func (w *writer) Close() error {
+// write commits the next group, if there is one. The caller has the turn.
+func (w *writer) write() {
+	group := w.next()
+	if len(group) == 0 {
+		return
+	}
+	w.sizes.Observe(float64(len(group)))
+	w.commit(group)
+}
+
+// next takes what waits already; nobody waits for more, so a lone caller pays
+// nothing for the grouping.
+func (w *writer) next() []*unit {
 	w.mu.Lock()
-	if !w.closed {
-		w.closed = true
-		close(w.queue)
-	}
-	w.mu.Unlock()
-	<-w.ended
-	return errors.Join(w.cache.Close(), w.conn.Close())
-}
-
-func (w *writer) run() {
-	defer close(w.ended)
-	group := make([]*unit, 0, maxGroup)
-	for first := range w.queue {
-		group = w.collect(append(group[:0], first))
-		w.sizes.Observe(float64(len(group)))
-		w.commit(group)
-	}
-}
-
-// collect adds what waits already; it never waits for more, so a lone writer
-// pays nothing for the grouping.
-func (w *writer) collect(group []*unit) []*unit {
-	for len(group) < maxGroup {
-		select {
-		case u, ok := <-w.queue:
-			if !ok {
-				return group
-			}
-			group = append(group, u)
-		default:
-			return group
-		}
+	defer w.mu.Unlock()
+	n := min(len(w.queue), maxGroup)
+	group := w.queue[:n:n]
+	if w.queue = w.queue[n:]; len(w.queue) == 0 {
+		w.queue = nil
 	}
 	return group
+}
+
+// Close runs what is queued and lets nobody write any more.
+func (w *writer) Close() error {
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
+	w.turn <- struct{}{}
+	defer func() { <-w.turn }()
+	for w.waiting() > 0 {
+		w.write()
+	}
+	return errors.Join(w.cache.Close(), w.conn.Close())
 }
 
 // commit runs the group in one transaction. A group whose transaction is lost is
@@ -168,6 +175,15 @@ func (w *writer) commit(group []*unit) {
 			u.err = err
 		}
 		close(u.done)
+	}
+}
+
+func (u *unit) finished() bool {
+	select {
+	case <-u.done:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -99,7 +99,7 @@ func TestUnitsOfAGroupStandOrFallAlone(t *testing.T) {
 			mu.Unlock()
 		}()
 	}
-	for len(db.writer.queue) < len(units) {
+	for db.writer.waiting() < len(units) {
 		time.Sleep(time.Millisecond) // until all are queued behind the held one
 	}
 	release()
@@ -134,7 +134,7 @@ func TestCloseRunsWhatIsQueued(t *testing.T) {
 			errs <- db.write(context.Background(), func(x *tx) error { return put(context.Background(), x, fmt.Sprint(i)) })
 		}()
 	}
-	for len(db.writer.queue) < n {
+	for db.writer.waiting() < n {
 		time.Sleep(time.Millisecond) // until all are queued
 	}
 	closed := make(chan error)
@@ -162,7 +162,7 @@ func TestAUnitWhoseCallerIsGoneIsDropped(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- db.write(ctx, func(x *tx) error { return put(ctx, x, "late") }) }()
-	for len(db.writer.queue) < 1 {
+	for db.writer.waiting() < 1 {
 		time.Sleep(time.Millisecond) // until it is queued
 	}
 	cancel()
@@ -200,7 +200,7 @@ func TestAFullDiskIsToldAndNothingIsAcknowledged(t *testing.T) {
 		})
 	}()
 	go func() { small <- db.write(ctx, func(x *tx) error { return put(ctx, x, "small") }) }()
-	for len(db.writer.queue) < 2 {
+	for db.writer.waiting() < 2 {
 		time.Sleep(time.Millisecond) // until both are queued
 	}
 	release()
@@ -248,7 +248,7 @@ func TestAGroupWhoseCommitFailsIsRunOneByOne(t *testing.T) {
 			return err
 		})
 	}()
-	for len(db.writer.queue) < 3 {
+	for db.writer.waiting() < 3 {
 		time.Sleep(time.Millisecond) // until all are queued
 	}
 	release()
@@ -280,7 +280,7 @@ func TestAnEndedContextDoesNotStopARunningUnit(t *testing.T) {
 	go func() {
 		errs <- db.write(context.Background(), func(x *tx) error { return put(context.Background(), x, "other") })
 	}()
-	for len(db.writer.queue) < 2 {
+	for db.writer.waiting() < 2 {
 		time.Sleep(time.Millisecond) // until both are queued
 	}
 	release()

@@ -71,6 +71,20 @@ func (f *fakeStore) WriteEvents(ctx context.Context, events []*prefect.Event) er
 	return nil
 }
 
+func (f *fakeStore) RelayEvents(ctx context.Context, events []*prefect.Event, seqs []int64) error {
+	if err := f.WriteEvents(ctx, events); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.forget(seqs)
+	return nil
+}
+
+func (f *fakeStore) forget(seqs []int64) {
+	f.outbox = slices.DeleteFunc(f.outbox, func(r orchestrate.OutboxRow) bool { return slices.Contains(seqs, r.Seq) })
+}
+
 func (f *fakeStore) RecordTaskRuns(_ context.Context, records []*prefect.TaskRunRecord) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -104,7 +118,7 @@ func (f *fakeStore) DeleteOutbox(_ context.Context, seqs []int64) error {
 			return err
 		}
 	}
-	f.outbox = slices.DeleteFunc(f.outbox, func(r orchestrate.OutboxRow) bool { return slices.Contains(seqs, r.Seq) })
+	f.forget(seqs)
 	return nil
 }
 

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/interlock-run/interlock/host/orchestrate"
@@ -21,31 +23,32 @@ const (
 	relaySettle = 50 * time.Millisecond
 )
 
-// Relay turns the outbox rows of transitions into events: it stores them,
-// publishes them and then deletes the rows. So each event is stored at least
-// once, and its id, which the row fixes, makes once more harmless. Rows go in order of
-// their sequence numbers, which is the order of a run's transitions.
+// Relay turns the outbox rows of transitions into events: in one transaction it
+// stores them and deletes the rows, and then it publishes them. Rows go in order of their
+// sequence numbers, which is the order of a run's transitions.
 //
 // Several replicas on one database do not lock rows from each other: a
 // transition wakes the relay of its own server, and what two relays do take both
-// is stored once and published once on each replica's own bus.
+// is stored once, as the row fixes its id, and published once on each replica's own
+// bus.
 type Relay struct {
 	store  Outbox
-	keeper keeper[*prefect.Event]
 	bus    *Bus[*prefect.Event]
 	logger *slog.Logger
 	now    func() prefect.Time
 	loop   *service.Loop
-	// published holds the rows that were published and not deleted yet, so that a
-	// failed delete does not publish them again. Only the loop uses it.
-	published map[int64]struct{}
-	names     *relatedCache
+	names  *relatedCache
+}
+
+// relayed is an event and the outbox row that promised it.
+type relayed struct {
+	event *prefect.Event
+	seq   int64
 }
 
 // NewRelay returns a relay from the store's outbox to the store's events and bus.
 func NewRelay(store Outbox, bus *Bus[*prefect.Event], now func() prefect.Time, logger *slog.Logger) *Relay {
-	r := &Relay{store: store, keeper: eventKeeper(store.WriteEvents, logger), bus: bus, logger: logger, now: now,
-		published: make(map[int64]struct{}), names: newRelatedCache()}
+	r := &Relay{store: store, bus: bus, logger: logger, now: now, names: newRelatedCache()}
 	r.loop = &service.Loop{Name: "event relay", Every: relayEvery, Settle: relaySettle, Logger: logger, Work: r.drain}
 	return r
 }
@@ -76,32 +79,41 @@ func (r *Relay) relay(ctx context.Context) (int, error) {
 	if err != nil || len(rows) == 0 {
 		return 0, err
 	}
-	fresh := make([]orchestrate.OutboxRow, 0, len(rows))
-	seqs := make([]int64, len(rows))
-	for i, row := range rows {
-		seqs[i] = row.Seq
-		if _, done := r.published[row.Seq]; !done {
-			fresh = append(fresh, row)
-		}
-	}
-	events, err := r.events(ctx, fresh)
+	events, err := r.events(ctx, rows)
 	if err != nil {
 		return 0, err
 	}
-	if r.keeper.keep(ctx, events) > 0 {
+	waiting := make(map[int64]struct{}, len(rows))
+	for _, row := range rows {
+		waiting[row.Seq] = struct{}{}
+	}
+	if r.keep(ctx, events, waiting) > 0 {
 		return 0, ctx.Err()
 	}
-	r.bus.Publish(events...)
-	for _, row := range fresh {
-		r.published[row.Seq] = struct{}{}
+	// Rows that cannot be read, and those of events that the store refuses.
+	return len(rows), r.store.DeleteOutbox(ctx, slices.Collect(maps.Keys(waiting)))
+}
+
+// keep stores and publishes events and takes the rows of those from waiting. It
+// returns how many it had to leave when ctx ended.
+func (r *Relay) keep(ctx context.Context, events []relayed, waiting map[int64]struct{}) (left int) {
+	k := keeper[relayed]{what: "event", logger: r.logger, id: func(e relayed) any { return e.event.ID }}
+	k.write = func(ctx context.Context, part []relayed) error {
+		stored := make([]*prefect.Event, len(part))
+		seqs := make([]int64, len(part))
+		for i, e := range part {
+			stored[i], seqs[i] = e.event, e.seq
+		}
+		if err := r.store.RelayEvents(ctx, stored, seqs); err != nil {
+			return err
+		}
+		for _, seq := range seqs {
+			delete(waiting, seq)
+		}
+		r.bus.Publish(stored...)
+		return nil
 	}
-	if err := r.store.DeleteOutbox(ctx, seqs); err != nil {
-		return 0, err
-	}
-	for _, seq := range seqs {
-		delete(r.published, seq)
-	}
-	return len(rows), nil
+	return k.keep(ctx, events)
 }
 
 // promised is what one outbox row promises: the event of a state change, or one
@@ -127,8 +139,9 @@ func readPromised(row orchestrate.OutboxRow) (p promised, err error) {
 
 // events makes the events of rows. A row that cannot be read is logged and makes
 // none: it is deleted with the others, since it will not get better.
-func (r *Relay) events(ctx context.Context, rows []orchestrate.OutboxRow) ([]*prefect.Event, error) {
+func (r *Relay) events(ctx context.Context, rows []orchestrate.OutboxRow) ([]relayed, error) {
 	all := make([]promised, 0, len(rows))
+	seqs := make([]int64, 0, len(rows))
 	changes := make([]*prefect.FlowRunStateChange, 0, len(rows))
 	for _, row := range rows {
 		p, err := readPromised(row)
@@ -136,7 +149,7 @@ func (r *Relay) events(ctx context.Context, rows []orchestrate.OutboxRow) ([]*pr
 			r.logger.Error("dropped an outbox row that cannot be read", "seq", row.Seq, "key", row.Key, "error", err)
 			continue
 		}
-		all = append(all, p)
+		all, seqs = append(all, p), append(seqs, row.Seq)
 		if p.change != nil {
 			changes = append(changes, p.change)
 		}
@@ -146,12 +159,13 @@ func (r *Relay) events(ctx context.Context, rows []orchestrate.OutboxRow) ([]*pr
 	if err != nil {
 		return nil, err
 	}
-	events := make([]*prefect.Event, len(all))
+	events := make([]relayed, len(all))
 	for i, p := range all {
+		events[i].seq = seqs[i]
 		if p.policy != nil {
-			events[i] = policyEvent(p.policy, names, now)
+			events[i].event = policyEvent(p.policy, names, now)
 		} else {
-			events[i] = flowRunEvent(p.change, names, now)
+			events[i].event = flowRunEvent(p.change, names, now)
 		}
 	}
 	return events, nil

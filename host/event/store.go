@@ -22,8 +22,9 @@ type Outbox interface {
 	ReadOutbox(ctx context.Context, limit int, kinds ...string) ([]orchestrate.OutboxRow, error)
 	// DeleteOutbox deletes rows; ones that are gone are no error.
 	DeleteOutbox(ctx context.Context, seqs []int64) error
-	// WriteEvents as in Writer.
-	WriteEvents(ctx context.Context, events []*prefect.Event) error
+	// RelayEvents stores the events as WriteEvents does and deletes outbox rows, all
+	// or nothing.
+	RelayEvents(ctx context.Context, events []*prefect.Event, seqs []int64) error
 	// ReadRelatedRows returns the rows that keys name, without those that are
 	// gone, and the work pools of the work queues among them.
 	ReadRelatedRows(ctx context.Context, keys prefect.RelatedKeys) ([]prefect.RelatedRow, error)

@@ -67,8 +67,8 @@ func (o *Orchestrator) set(ctx context.Context, kind prefect.RunType, id uuid.UU
 }
 
 // setRecent is a try at a transition of a run that is remembered. It returns nil
-// for whatever the database has to be read for: a run that moved on, a proposal
-// that was answered before, one that is turned down, any error.
+// for whatever the run has to be read for and decided on anew: one that moved on, a
+// proposal that was answered before, any error.
 func (o *Orchestrator) setRecent(ctx context.Context, kind prefect.RunType, id uuid.UUID, p Proposal) *prefect.OrchestrationResult {
 	if p.StateID != nil || p.ExpectStateID != nil {
 		return nil
@@ -78,7 +78,7 @@ func (o *Orchestrator) setRecent(ctx context.Context, kind prefect.RunType, id u
 		return nil
 	}
 	c, result, err := o.decide(ctx, o.Store, run, request{Proposal: p, try: 1})
-	if err != nil || c.State == nil {
+	if err != nil || c.State == nil && !o.stands(ctx, run, p) {
 		return nil
 	}
 	c.Unanswered = p.State.Details.TransitionID
@@ -89,12 +89,23 @@ func (o *Orchestrator) setRecent(ctx context.Context, kind prefect.RunType, id u
 	return result
 }
 
+// stands says that a run is still as it is remembered and the proposal not yet
+// answered. A commit finds that out by itself, but a refusal writes no state.
+func (o *Orchestrator) stands(ctx context.Context, run subject, p Proposal) bool {
+	now, err := readSubject(ctx, o.Store, run.kind(), run.id())
+	if err != nil || !now.updated().Equal(run.updated().Time) || now.state() == nil || now.state().ID != run.state().ID {
+		return false
+	}
+	before, err := answered(ctx, o.Store, now, p)
+	return err == nil && before == nil
+}
+
 // committed is called after a commit.
 func (o *Orchestrator) committed(c *Commit) {
-	o.recent.remember(c)
 	if c.Existing != nil {
 		return
 	}
+	o.recent.remember(c)
 	if o.Decided != nil && c.Decision != nil {
 		o.Decided(c.Decision)
 	}
@@ -172,6 +183,7 @@ func (o *Orchestrator) create(ctx context.Context, kind prefect.RunType, locked 
 	if p.State == nil {
 		p.State = &prefect.State{Type: prefect.Pending, Details: prefect.NewStateDetails()}
 	}
+	run.fill()
 	var done *Commit
 	err := o.settle(ctx, kind, locked, func(store Store, try int) (*Commit, error) {
 		c, _, err := o.decide(ctx, store, run, request{Proposal: p, try: try, create: true})

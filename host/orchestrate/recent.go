@@ -39,10 +39,11 @@ func (r *recent) recall(kind prefect.RunType, id uuid.UUID) (subject, bool) {
 	return run, true
 }
 
-// remember keeps the run of a commit that was applied, unless it is big, has ended
-// or its state has data, which the store may have left out or changed.
+// remember keeps the run of a commit that was applied, unless it is big, has ended,
+// was made for later, or its state has data, which the store may have left out or
+// changed.
 func (r *recent) remember(c *Commit) {
-	if c.State == nil || c.Create || c.State.Type.Terminal() || len(c.State.Data) > 0 {
+	if c.State == nil || c.State.Type.Terminal() || len(c.State.Data) > 0 || c.Create && c.State.Type == prefect.Scheduled {
 		return
 	}
 	run := subject{flow: c.FlowRun, task: c.TaskRun}.copied()

@@ -70,6 +70,39 @@ func TestARefusalIsNeverMadeFromMemory(t *testing.T) {
 	}
 }
 
+func TestARefusalIsDecidedOnce(t *testing.T) {
+	b := newBench()
+	run := b.flow(prefect.Pending)
+	mustSet(t, b, run, propose(prefect.Running))
+	asked := 0
+	b.policies.before = func(tr *Transition) *Outcome {
+		asked++
+		return &Outcome{Status: prefect.Abort, Reason: "no"}
+	}
+	p := propose(prefect.Paused).transition(uuid.New())
+	if r := mustSet(t, b, run, p); r.Status != prefect.Abort || asked != 1 {
+		t.Errorf("%+v after %d evaluations", r, asked)
+	}
+}
+
+func TestARunThatWasMadeIsRemembered(t *testing.T) {
+	b := newBench()
+	for first, reads := range map[prefect.StateType]int{prefect.Pending: 0, prefect.Scheduled: 1} {
+		run := &prefect.FlowRun{Name: "r"}
+		if _, err := b.CreateFlowRun(context.Background(), run, propose(first)); err != nil {
+			t.Fatal(err)
+		}
+		if run.Tags == nil || string(run.Parameters) != "{}" || string(run.Context) != "{}" {
+			t.Errorf("the run has %+v", run)
+		}
+		b.store.reads = 0
+		r := mustSet(t, b, run, propose(prefect.Running).transition(uuid.New()))
+		if b.store.reads != reads || r.Status != prefect.Accept {
+			t.Errorf("%s to RUNNING: %s after %d reads, want %d", first, r.Status, b.store.reads, reads)
+		}
+	}
+}
+
 func TestMemoryIsBounded(t *testing.T) {
 	var r recent
 	first := uuid.New()

@@ -2,6 +2,7 @@ package orchestrate
 
 import (
 	"context"
+	"encoding/json"
 
 	"github.com/google/uuid"
 
@@ -22,6 +23,29 @@ func readSubject(ctx context.Context, store Store, kind prefect.RunType, id uuid
 		s.task, err = store.ReadTaskRun(ctx, id)
 	}
 	return s, err
+}
+
+// fill gives a run that is to be made the empty values that the database would
+// give it.
+func (s subject) fill() {
+	object := func(raw *json.RawMessage) {
+		if len(*raw) == 0 {
+			*raw = json.RawMessage("{}")
+		}
+	}
+	tags := func(list *[]string) {
+		if *list == nil {
+			*list = []string{}
+		}
+	}
+	if r := s.flow; r != nil {
+		object(&r.Parameters)
+		object(&r.Context)
+		tags(&r.Tags)
+		return
+	}
+	object(&s.task.TaskInputs)
+	tags(&s.task.Tags)
 }
 
 func (s subject) kind() prefect.RunType {

@@ -1,6 +1,7 @@
 package storetest_test
 
 import (
+	"context"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/interlock-run/interlock/host/orchestrate"
 	"github.com/interlock-run/interlock/host/prefect"
 	"github.com/interlock-run/interlock/store"
 	"github.com/interlock-run/interlock/store/storetest"
@@ -130,6 +132,35 @@ func TestRelatedRows(t *testing.T) {
 
 // TestEventsThatNoDatabaseTakesAreRefused has Postgres refuse for good what is in
 // the payload of an event alone. SQLite keeps it as the text that it is.
+func TestRelayedEventsTakeThePlaceOfTheirRows(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		run := newFlowRun(t, db, prefect.FlowRun{Name: "r"}, newState(prefect.Pending, at(0)))
+		next, s := *run, newState(prefect.Running, at(1))
+		enter(&next.RunTimes, s)
+		check(t, db.Commit(ctx, &orchestrate.Commit{FlowRun: &next, State: s, ExpectStateID: run.StateID, ExpectUpdated: run.Updated,
+			Outbox: []orchestrate.OutboxItem{{Kind: "event", Key: "a"}, {Kind: "event", Key: "b"}}}))
+		rows := must(db.ReadOutbox(ctx, 10, "event"))(t)
+		event := &prefect.Event{ID: id(1), Occurred: at(1), Event: "acme.Thing", Resource: prefect.NewResource("acme.thing.1"), Received: at(1)}
+		count := func(when string, rows, events int) {
+			t.Helper()
+			got := len(must(db.ReadOutbox(ctx, 10, "event"))(t))
+			if stored := must(db.CountEvents(ctx, prefect.NewEventFilter(at(100))))(t); got != rows || stored != events {
+				t.Errorf("%s: %d rows and %d events, want %d and %d", when, got, stored, rows, events)
+			}
+		}
+		ended, cancel := context.WithCancel(ctx)
+		cancel()
+		if err := db.RelayEvents(ended, []*prefect.Event{event}, []int64{rows[0].Seq}); err == nil {
+			t.Error("a caller that is gone was served")
+		}
+		count("after nothing", 2, 0)
+		for range 2 { // again is no error
+			check(t, db.RelayEvents(ctx, []*prefect.Event{event}, []int64{rows[0].Seq}))
+			count("after one", 1, 1)
+		}
+	})
+}
+
 func TestEventsThatNoDatabaseTakesAreRefused(t *testing.T) {
 	eachURLAt(t, func(t *testing.T, db *store.DB, url string, _ func(string)) {
 		want := prefect.Code("")
