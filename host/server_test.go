@@ -145,6 +145,34 @@ func TestWhatAServerKeepsIsThereAfterARestart(t *testing.T) {
 	}
 }
 
+func TestADeletedFlowHasNoNewRuns(t *testing.T) {
+	url := serve(t, func(*Config) {})
+	send := func(want int, method, path, body string) (reply struct{ ID, Detail string }) {
+		t.Helper()
+		req, err := http.NewRequest(method, url+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("%s %s: %d, want %d", method, path, resp.StatusCode, want)
+		}
+		_ = json.NewDecoder(resp.Body).Decode(&reply) // a 204 has none
+		return reply
+	}
+	flow := send(http.StatusCreated, "POST", "/flows/", `{"name":"short"}`).ID
+	run := `{"flow_id":"` + flow + `"}`
+	send(http.StatusCreated, "POST", "/flow_runs/", run)
+	send(http.StatusNoContent, "DELETE", "/flows/"+flow, "")
+	if reply := send(http.StatusConflict, "POST", "/flow_runs/", run); !strings.HasPrefix(reply.Detail, "Data integrity conflict") {
+		t.Errorf("the reply is %+v", reply)
+	}
+}
+
 func TestACheckedModule(t *testing.T) {
 	if _, err := CheckModule(context.Background(), DefaultConfig(), []byte("no wasm")); err == nil || strings.Contains(err.Error(), "\n") {
 		t.Errorf("error is %v", err)

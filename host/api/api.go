@@ -115,6 +115,7 @@ type server struct {
 	buffers sync.Pool // of *[]byte
 	router  *chi.Mux
 	ids     *requestIDs
+	labels  flowLabels
 }
 
 // New returns the handler of the whole API. It serves paths under /api.

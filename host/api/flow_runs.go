@@ -108,7 +108,7 @@ func (s *server) newFlowRun(r *http.Request, body *flowRunCreate) (*prefect.Flow
 // flowRunLabels returns the labels of the deployment, or of the flow where there is
 // none, the system's and the user's. Errors: Conflict for an unknown flow.
 func (s *server) flowRunLabels(ctx context.Context, body *flowRunCreate) (json.RawMessage, error) {
-	flow, err := s.readFlowOf(ctx, body.FlowID)
+	ofFlow, err := s.labelsOfFlow(ctx, body.FlowID)
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +121,7 @@ func (s *server) flowRunLabels(ctx context.Context, body *flowRunCreate) (json.R
 			return nil, err
 		}
 	}
-	return mergeLabels(flow.Labels, label("prefect.flow.id", body.FlowID.String()), json.RawMessage(body.Labels))
+	return mergeLabels(ofFlow, label("prefect.flow.id", body.FlowID.String()), json.RawMessage(body.Labels))
 }
 
 // existingQueue returns the queue of a pool, its default one for "", nil without a
