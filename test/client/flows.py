@@ -58,7 +58,7 @@ def task_retries() -> int:
 
 @flow
 def pausing() -> str:
-    pause_flow_run(timeout=60, poll_interval=1)
+    pause_flow_run(timeout=600, poll_interval=1)
     return "went on"
 
 

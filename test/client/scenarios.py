@@ -25,12 +25,20 @@ def note(file: Path, line: str) -> int:
     return file.read_text().splitlines().count(line)
 
 
-def wait_for(file: Path) -> None:
-    end = time.monotonic() + 60
-    while not file.exists():
+# Seconds: far more than a slow machine needs, as in conftest.py.
+DEADLINE = 600
+
+
+def wait_until(what: str, condition) -> None:
+    end = time.monotonic() + DEADLINE
+    while not condition():
         if time.monotonic() > end:
-            raise TimeoutError(f"{file} never came")
+            raise TimeoutError(f"{what} never came")
         time.sleep(0.02)
+
+
+def wait_for(file: Path) -> None:
+    wait_until(str(file), file.exists)
 
 
 # Pauses
@@ -43,14 +51,14 @@ class Order(RunInput):
 
 @flow
 def asks() -> str:
-    order = pause_flow_run(wait_for_input=Order, timeout=60, poll_interval=1)
+    order = pause_flow_run(wait_for_input=Order, timeout=DEADLINE, poll_interval=1)
     return f"{order.portions} x {order.dish}"
 
 
 @flow(persist_result=True)
 def suspends(file: Path) -> str:
     quick(file, 1)
-    suspend_flow_run(timeout=60)
+    suspend_flow_run(timeout=DEADLINE)
     quick(file, 2)
     return "went on"
 
@@ -61,7 +69,7 @@ def suspends(file: Path) -> str:
 @task
 def hangs(file: Path) -> None:
     note(file, str(os.getpid()))
-    time.sleep(120)
+    time.sleep(DEADLINE)
 
 
 @flow
@@ -117,7 +125,12 @@ def takes_turns(name: str, file: Path) -> None:
 
 @flow
 def is_rationed(file: Path) -> None:
-    for _ in range(3):
+    """Takes one of two permits, and asks for more when the other is gone too: a
+    request that is given up in time would have been granted by nobody."""
+    rate_limit("ration")
+    note(file, "permitted")
+    wait_until("the other's permit", lambda: file.read_text().splitlines().count("permitted") == 2)
+    for _ in range(2):
         try:
             rate_limit("ration", timeout_seconds=1)
             note(file, "permitted")
@@ -132,6 +145,19 @@ def competes(name: str, file: Path) -> None:
         wait_for(file.with_suffix(f".{other}"))
     takes_turns(name, file.with_suffix(".turns"))
     is_rationed(file.with_suffix(".ration"))
+
+
+# Retries
+
+
+@flow(retries=2, retry_delay_seconds=2)
+def fails_when_told(file: Path) -> None:
+    """Fails twice, the second time after the test let it."""
+    attempt = note(file, "attempt")
+    if attempt == 2:
+        wait_for(file.with_suffix(".go"))
+    if attempt < 3:
+        raise ValueError(f"attempt {attempt}")
 
 
 # Subflows
@@ -186,8 +212,17 @@ def delay(file: Path, count: int) -> None:
 
 @flow
 def delays(file: Path) -> int:
-    """Queues a run from inside a flow and waits for its result."""
-    return adds.delay(20, 1, file=file).result(timeout=60)
+    """Queues a run from inside a flow and waits for its result. The client begins
+    to listen for the end of a run beside asking for its state, and may miss it: it
+    asks again when it has waited in vain."""
+    future = adds.delay(20, 1, file=file)
+    end = time.monotonic() + DEADLINE
+    while True:
+        try:
+            return future.result(timeout=30)
+        except TimeoutError:
+            if time.monotonic() > end:
+                raise
 
 
 def work() -> None:
@@ -207,6 +242,7 @@ CALLS = {
     "asks": asks,
     "endless": lambda f: endless(Path(f)),
     "told-to-stop": lambda f: told_to_stop(Path(f)),
+    "fails-when-told": lambda f: fails_when_told(Path(f)),
     "caching": lambda f: [caching(Path(f)) for _ in range(2)],
     "competes": lambda name, f: competes(name, Path(f)),
     "subflow-retries": lambda f: (parent_retries(Path(f, "parent")), child_retries(Path(f, "child"))),

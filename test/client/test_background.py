@@ -4,13 +4,13 @@ them, which may die."""
 import signal
 from collections import Counter
 
-from conftest import Interlock, until
+from conftest import Interlock, end, until
 
 
 def queue(server, file, count):
     """Delays runs in a program of their own; their ids."""
     program = server.start_scenario("delay", file, count)
-    output, _ = program.communicate(timeout=120)
+    output = end(program)
     ids = [line for line in output.splitlines() if line.startswith("queued ")]
     assert program.returncode == 0 and ids, output
     return ids[0].split()[1:]
@@ -29,7 +29,7 @@ def stop(*programs):
     for p in programs:
         p.send_signal(signal.SIGTERM)
     for p in programs:
-        p.communicate(timeout=60)
+        end(p)
 
 
 def test_queued_runs_outlive_the_server_and_run_once(database, tmp_path):
@@ -55,7 +55,8 @@ def test_queued_runs_outlive_the_server_and_run_once(database, tmp_path):
         assert server.task_states(ids[0]) == ["Scheduled", "Pending", "Running", "Completed"]
         assert server.task_states(retried) == ["Scheduled", "Pending", "Running", "Retrying", "Completed"]
         assert Counter(file.read_text().split("\n")) == {"adds 0": 1, "adds 2": 1, "attempt": 2, "": 1}
-        (known,) = workers(server, [key])
+        # A worker whose connection broke comes back.
+        (known,) = until("the worker", lambda: workers(server, [key]))
         assert key in known["task_keys"] and len(known["task_keys"]) == 2
         assert workers(server, ["nobody's"]) == []
         stop(worker)

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from conftest import until
+from conftest import end, until
 
 
 @pytest.fixture(scope="module")
@@ -14,8 +14,7 @@ def runner(server):
     until("the runner", lambda: server.http.get("/deployments/name/endless/here").status_code == 200)
     yield program
     program.send_signal(signal.SIGTERM)
-    output, _ = program.communicate(timeout=60)
-    print(output)
+    print(end(program))
 
 
 def start(server, flow, file):

@@ -58,25 +58,21 @@ def lines_of_decisions(lines):
     return [line for line in lines if not line.startswith(" ")]
 
 
-def test_a_swap_between_two_attempts_changes_the_next_delay(server):
-    # Compiled beforehand: the swap itself has to fit into the wait.
+def test_a_swap_between_two_failures_changes_the_next_delay(server, tmp_path):
     digest = server.interlock("policy", "push", BACKOFF).split()[0]
-    program = server.start_program(EXAMPLE)
-    known = (server.newest_run("fails-twice") or {}).get("id")
-
-    def waiting():
-        run = server.newest_run("fails-twice")
-        return run if run and run["id"] != known and run["state_name"] == "AwaitingRetry" else None
-
-    # The newest run by start time: the one before has ended already.
-    waits = until("the wait in front of the second attempt", waiting)
-    assert waits["run_count"] == 1
+    file = tmp_path / "steps"
+    program = server.start_scenario("fails-when-told", file)
+    until("the second attempt", lambda: file.exists() and file.read_text() == "attempt\nattempt\n")
+    again = server.newest_run("fails-when-told")
+    assert (again["state_type"], again["run_count"]) == ("RUNNING", 2)
+    assert retries(server, again["id"]) == [OWN_DELAY]
     assert retry_entry(server)["module"] == "builtin"
     server.interlock("policy", "use", "RetryFailedFlows", digest, "--config", CONFIG)
     swapped = retry_entry(server)
     assert (swapped["rule"], swapped["module"]) == ("BackoffRetry", digest)
-    run, output = server.finish(program, "fails-twice")
-    assert (run["id"], run["state_type"], run["run_count"]) == (waits["id"], "COMPLETED", 3), output
+    file.with_suffix(".go").touch()
+    run, output = server.finish(program, "fails-when-told")
+    assert (run["id"], run["state_type"], run["run_count"]) == (again["id"], "COMPLETED", 3), output
     assert retries(server, run["id"]) == [OWN_DELAY, SWAPPED_DELAY]
     rejects = [retry_rule(d) for d in decisions(server, run["id"]) if d["status"] == "REJECT"]
     assert [r["rule"] for r in rejects] == ["RetryFailedFlows", "BackoffRetry"]
@@ -103,10 +99,10 @@ def test_a_swap_reaches_the_other_process_on_the_same_database(postgres, tmp_pat
         assert fail_once(there) == OWN_DELAY
         here.interlock("policy", "use", "RetryFailedFlows", BACKOFF, "--config", CONFIG)
         began = time.monotonic()
-        until("the other process to decide by the new module", lambda: fail_once(there) == SWAPPED_DELAY, deadline=20)
+        until("the other process to decide by the new module", lambda: fail_once(there) == SWAPPED_DELAY)
         print(f"the swap was used by the other process after {time.monotonic() - began:.2f} s")
         here.interlock("policy", "rollback")
-        until("the other process to decide by the built-in again", lambda: fail_once(there) == OWN_DELAY, deadline=20)
+        until("the other process to decide by the built-in again", lambda: fail_once(there) == OWN_DELAY)
     finally:
         here.stop()
         there.stop()

@@ -2,14 +2,14 @@
 
 import signal
 
-from conftest import FLOWS, until
+from conftest import FLOWS, end, until
 
 DEPLOY = FLOWS.with_name("deploy.py")
 
 
 def run_program(server, *args) -> str:
     program = server.start_program(*args)
-    output, _ = program.communicate(timeout=120)
+    output = end(program)
     assert program.returncode == 0, output
     return output
 
@@ -30,8 +30,8 @@ def test_a_worker_runs_what_was_deployed(server):
     assert deployment["global_concurrency_limit"]["limit"] == 1
     assert deployment["parameter_openapi_schema"]["required"] == ["name"]
 
-    run_program(server, DEPLOY, "run")
-    run = server.newest_run("deployed")
+    (created,) = (line.split()[1] for line in run_program(server, DEPLOY, "run").splitlines() if line.startswith("created "))
+    run = server.get(f"/flow_runs/{created}")
     assert (run["state_type"], run["deployment_id"], run["work_pool_name"]) == ("SCHEDULED", deployment["id"], "client-pool")
     output = poll_once(server)
     assert "hello hello world" in output
@@ -55,7 +55,7 @@ def test_a_runner_serves_its_flow(server):
         server.logs(run["id"], "Finished in state Completed()")
     finally:
         program.send_signal(signal.SIGTERM)
-        program.communicate(timeout=60)
+        end(program)
 
 
 def ready(server, name: str) -> dict | None:
