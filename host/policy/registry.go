@@ -50,7 +50,7 @@ type Registry struct {
 	active  atomic.Pointer[snapshot]
 	change  sync.Mutex // one change or reload at a time
 	buffers sync.Pool  // of *[]byte, for contexts
-	lanes   lanes
+	lanes   *lanes
 
 	announcing sync.WaitGroup
 }
