@@ -202,7 +202,7 @@ func TestListeningOutlivesItsConnection(t *testing.T) {
 		t.Helper()
 		select {
 		case <-heard:
-		case <-time.After(20 * time.Second):
+		case <-time.After(5 * time.Minute):
 			t.Fatalf("nothing heard %s", what)
 		}
 	}

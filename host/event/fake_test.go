@@ -33,6 +33,7 @@ type fakeStore struct {
 	failRec  func([]*prefect.TaskRunRecord) error
 	failDel  func() error
 	block    chan struct{} // WriteEvents waits until it is closed
+	blocked  bool          // WriteEvents has begun to wait
 	deletion int
 	queue    []*prefect.TaskRun             // wait for a worker
 	claims   map[uuid.UUID]*prefect.TaskRun // are on their way to one
@@ -42,6 +43,7 @@ type fakeStore struct {
 func (f *fakeStore) WriteEvents(ctx context.Context, events []*prefect.Event) error {
 	f.mu.Lock()
 	block := f.block
+	f.blocked = f.blocked || block != nil
 	f.mu.Unlock()
 	if block != nil {
 		select {
@@ -208,16 +210,26 @@ func (f *fakeStore) recorded() []*prefect.TaskRunRecord {
 	return slices.Clone(f.records)
 }
 
+func (f *fakeStore) isBlocked() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.blocked
+}
+
 func (f *fakeStore) waiting() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return len(f.outbox)
 }
 
+// patience is how long tests wait for what must happen: far more than a slow
+// machine needs, since only a test that fails waits for so long.
+const patience = 5 * time.Minute
+
 // eventually polls until cond holds.
 func eventually(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(patience)
 	for !cond() {
 		if time.Now().After(deadline) {
 			t.Fatalf("did not happen: %s", what)
@@ -234,7 +246,7 @@ func noLeak(t *testing.T) {
 			return
 		}
 		var stacks string
-		deadline := time.Now().Add(10 * time.Second)
+		deadline := time.Now().Add(patience)
 		for time.Now().Before(deadline) {
 			buf := make([]byte, 1<<20)
 			stacks = string(buf[:runtime.Stack(buf, true)])

@@ -63,7 +63,7 @@ func New(c Config) *Hub {
 			auth: c.Auth, origins: c.Origins, limits: c.Limits, now: c.Now, logger: c.Logger,
 			intake: NewIntake(c.Store, events, c.Logger), reader: c.Store,
 			events: events, logs: new(Bus[*prefect.Log]),
-			tasks: &taskQueue{store: c.Store, now: c.Now, poll: queuePoll}, encode: c.TaskRun, receiptTime: receiptTime,
+			tasks: &taskQueue{store: c.Store, now: c.Now, poll: queuePoll}, encode: c.TaskRun, receiptTime: receiptTime, drainTime: drainTime,
 		},
 		relay:   NewRelay(c.Store, events, c.Now, c.Logger),
 		sweep:   newSweep(c.Store, c.Logger),

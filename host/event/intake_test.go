@@ -141,6 +141,8 @@ func TestIntakeMakesSendersWaitAndLosesNothingAtStop(t *testing.T) {
 			accepted++
 		}
 	}()
+	// Not before a batch is on its way: the next one would make room again.
+	eventually(t, "a batch is being stored", store.isBlocked)
 	eventually(t, "the queue is full", func() bool { return len(in.queue) == queueEvents })
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

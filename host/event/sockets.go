@@ -45,7 +45,8 @@ type Sockets struct {
 	now     func() prefect.Time
 	logger  *slog.Logger
 
-	receiptTime time.Duration // receiptTime, for tests
+	receiptTime time.Duration // receiptTime, but in tests
+	drainTime   time.Duration // drainTime, but in tests
 
 	mu      sync.Mutex
 	open    map[*socket]struct{}
@@ -72,7 +73,7 @@ func (s *Sockets) Stop() {
 	s.mu.Unlock()
 	var closing sync.WaitGroup
 	for _, c := range open {
-		closing.Go(c.stop)
+		closing.Go(func() { c.stop(s.drainTime) })
 	}
 	closing.Wait()
 	s.serving.Wait()
@@ -81,12 +82,13 @@ func (s *Sockets) Stop() {
 // stop closes the connection. A client takes each answered ping as a receipt of
 // what it sent before, so none is answered from here on, and what it did not get
 // a receipt for it sends again to the next server. Our own ping comes back
-// behind all that the client had sent until then. "Service restart" is the code
-// that makes clients connect again; "going away" counts as a clean end.
-func (c *socket) stop() {
+// behind all that the client had sent until then, if it comes within the time.
+// "Service restart" is the code that makes clients connect again; "going away"
+// counts as a clean end.
+func (c *socket) stop(within time.Duration) {
 	c.stopping.Store(true)
 	if c.in {
-		ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+		ctx, cancel := context.WithTimeout(context.Background(), within)
 		defer cancel()
 		if err := c.Ping(ctx); err != nil {
 			c.CloseNow()

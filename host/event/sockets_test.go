@@ -79,7 +79,7 @@ func (c *client) send(message string) {
 
 func (c *client) receive() string {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	_, b, err := c.Read(ctx)
 	if err != nil {
@@ -91,7 +91,7 @@ func (c *client) receive() string {
 // closed reads until the server closes and returns its code.
 func (c *client) closed() websocket.StatusCode {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for {
 		if _, _, err := c.Read(ctx); err != nil {
@@ -102,7 +102,7 @@ func (c *client) closed() websocket.StatusCode {
 
 // confirm pings, as the client does to learn that its events arrived.
 func (c *client) confirm() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	c.CloseRead(ctx)
 	return c.Ping(ctx)
@@ -305,6 +305,7 @@ func TestStopReadsWhatWasSent(t *testing.T) {
 		c.send(wire(newEvent(i)))
 	}
 	c.CloseRead(context.Background())
+	s.hub.drainTime = patience
 	s.hub.Stop(context.Background())
 	wantInOrder(t, store.stored(), n)
 }

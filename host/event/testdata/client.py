@@ -43,13 +43,13 @@ async def stream():
             assert client._unconfirmed_events == [], "some events were not confirmed"
             print("CONFIRMED", flush=True)
         for e in sent:
-            got = await asyncio.wait_for(subscriber.__anext__(), 20)
+            got = await asyncio.wait_for(subscriber.__anext__(), 300)
             assert got.id == e.id and got.event == e.event, (got, e)
             assert got.payload == e.payload and got.resource == e.resource, got
             assert got.related == e.related and got.occurred == e.occurred, got
     async with PrefectEventSubscriber(url, wanted) as late:
         for e in sent:
-            got = await asyncio.wait_for(late.__anext__(), 20)
+            got = await asyncio.wait_for(late.__anext__(), 300)
             assert got.id == e.id, "the past came in another order"
     print("STREAMED", flush=True)
 
