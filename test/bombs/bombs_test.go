@@ -32,6 +32,10 @@ const (
 
 	quarantineAfter = 5 // failures in a row
 	patience        = 20
+
+	// eventDeadline is for the event of a quarantine: only a test that fails waits
+	// so long.
+	eventDeadline = 10 * time.Minute
 )
 
 func TestMain(m *testing.M) {
@@ -87,6 +91,7 @@ func start(t *testing.T) *server {
 	t.Helper()
 	c := host.DefaultConfig()
 	c.Home, c.Port, c.LogLevel = t.TempDir(), 0, slog.LevelError
+	c.Sandbox.Deadline = 5 * time.Minute // a bomb is to be stopped by what it does, however slow the machine
 	running, err := host.New(t.Context(), c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -216,7 +221,7 @@ func (s *server) announced(t *testing.T, b wasmtest.Bomb, digest string) {
 		}
 	}
 	var page struct{ Total int }
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(eventDeadline); ; time.Sleep(5 * time.Millisecond) {
 		if err := s.Post(t.Context(), "/events/filter", filter, &page); err != nil {
 			t.Fatal(err)
 		}

@@ -27,7 +27,7 @@ type Client struct {
 func New(url string, retries int) *Client {
 	// The reference closes connections that idle for 5 s; a request must not meet that.
 	transport := &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: 2 * time.Second}
-	return &Client{base: url + "/api", http: &http.Client{Timeout: 2 * time.Minute, Transport: transport}, retries: retries}
+	return &Client{base: url + "/api", http: &http.Client{Timeout: 10 * time.Minute, Transport: transport}, retries: retries}
 }
 
 // OneEach has the client open a connection for each request. The reference

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -16,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/interlock-run/interlock/store/storetest/pgtest"
 )
 
 // Kind says which server to run.
@@ -55,8 +56,12 @@ type Server struct {
 	tempHome bool
 }
 
-// startDeadline is generous: the reference takes 10 s on a quiet machine.
-const startDeadline = 3 * time.Minute
+// How long a server may take to start and to end. That is generous: the reference
+// takes 10 s to start on a quiet machine, and only a test that fails waits so long.
+const (
+	startDeadline = 10 * time.Minute
+	endDeadline   = 5 * time.Minute
+)
 
 // Start runs a server and returns when it answers. The error holds the end of
 // its log.
@@ -83,7 +88,7 @@ func (s *Server) launch(ctx context.Context, o Options) error {
 	port := o.Port
 	if port == 0 {
 		var err error
-		if port, err = freePort(); err != nil {
+		if port, err = pgtest.FreePort(); err != nil {
 			return err
 		}
 	}
@@ -194,7 +199,7 @@ func environment(s *Server, quiet bool) []string {
 func (s *Server) waitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startDeadline)
 	defer cancel()
-	client := &http.Client{Timeout: time.Second}
+	client := &http.Client{Timeout: 10 * time.Second}
 	for {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+"/api/health", nil)
 		if err != nil {
@@ -240,9 +245,9 @@ func (s *Server) Terminate() error {
 	case err := <-s.exited:
 		s.exited <- err
 		return err
-	case <-time.After(30 * time.Second):
+	case <-time.After(endDeadline):
 		s.Kill()
-		return fmt.Errorf("%s did not end within 30 s of SIGTERM", s.Kind)
+		return fmt.Errorf("%s did not end within %s of SIGTERM", s.Kind, endDeadline)
 	}
 }
 
@@ -270,13 +275,4 @@ func (s *Server) LogTail(n int) string {
 		return err.Error()
 	}
 	return string(bytes.TrimSpace(raw[max(0, len(raw)-n):]))
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }

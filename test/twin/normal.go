@@ -57,6 +57,7 @@ const (
 // first sight, an instant the request it fell into.
 type normal struct {
 	windows []window
+	read    *window          // when the run was read back; nil: in the last of windows
 	given   map[string]bool  // texts, ids and times that the script sent
 	times   map[int64]string // the given times by nanosecond
 	ids     map[string]string
@@ -318,11 +319,19 @@ func (n *normal) duration(key string, run map[string]any) string {
 		if got == 0 {
 			return "0"
 		}
-		if read := n.windows[len(n.windows)-1]; got > read.from.Sub(expected).Seconds()-close && got < read.to.Sub(expected).Seconds()+close {
+		if read := n.reading(); got > read.from.Sub(expected).Seconds()-close && got < read.to.Sub(expected).Seconds()+close {
 			return "grows"
 		}
 	}
 	return fmt.Sprintf("%.2f", got)
+}
+
+// reading is the window of the request whose reply is looked at.
+func (n *normal) reading() window {
+	if n.read != nil {
+		return *n.read
+	}
+	return n.windows[len(n.windows)-1]
 }
 
 // unknownHistory stands for a run whose states were not read.

@@ -67,7 +67,7 @@ func newPair(t *testing.T, postgres bool) *pair {
 // newSide starts a server that ends with the test.
 func newSide(t *testing.T, kind servers.Kind, databaseURL string) (side, error) {
 	s, err := servers.Start(t.Context(), servers.Options{Kind: kind, Quiet: true, DatabaseURL: databaseURL,
-		Env: []string{"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=prefect.server.concurrency.lease_storage.filesystem"}})
+		Env: append(servers.Patient(), "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=prefect.server.concurrency.lease_storage.filesystem")})
 	if err != nil {
 		return side{}, err
 	}

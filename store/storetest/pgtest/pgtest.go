@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,6 +28,10 @@ import (
 // Env names the server to use: a postgres:// URL of a user who may create
 // databases.
 const Env = "INTERLOCK_TEST_POSTGRES_URL"
+
+// patience is how long the server may take to start, or to make a database: far
+// more than a slow machine needs, since only a test that fails waits for so long.
+const patience = 5 * time.Minute
 
 var (
 	start    sync.Once
@@ -65,7 +70,7 @@ func Stop() { stop() }
 
 func exec1(t testing.TB, sql string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, server)
 	if err != nil {
@@ -162,11 +167,11 @@ func runServer(bin, dir string) (u string, end func(), err error) {
 	if out, err := asUser(dir, filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale").CombinedOutput(); err != nil {
 		return "", nil, fmt.Errorf("initdb: %w\n%s", err, out)
 	}
-	port, err := freePort()
+	port, err := FreePort()
 	if err != nil {
 		return "", nil, err
 	}
-	settings := []string{"-D", data, "-h", "127.0.0.1", "-p", port, "-k", dir, "-c", "max_connections=200", "-c", "log_min_messages=fatal"}
+	settings := []string{"-D", data, "-h", "127.0.0.1", "-p", strconv.Itoa(port), "-k", dir, "-c", "max_connections=200", "-c", "log_min_messages=fatal"}
 	extensions, err := standIn(bin, dir)
 	if err != nil {
 		return "", nil, err
@@ -180,12 +185,17 @@ func runServer(bin, dir string) (u string, end func(), err error) {
 	if err := cmd.Start(); err != nil {
 		return "", nil, err
 	}
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // whatever ended it, the log tells
+		close(ended)
+	}()
 	end = func() {
 		_ = cmd.Process.Signal(os.Interrupt) // fast shutdown; gone already is as good
-		_ = cmd.Wait()
+		<-ended
 	}
-	u = "postgresql://postgres@127.0.0.1:" + port + "/postgres"
-	err = waitFor(u)
+	u = fmt.Sprintf("postgresql://postgres@127.0.0.1:%d/postgres", port)
+	err = waitFor(u, ended)
 	if err == nil {
 		err = needTrigrams(u)
 	}
@@ -196,20 +206,34 @@ func runServer(bin, dir string) (u string, end func(), err error) {
 	return u, end, nil
 }
 
-func freePort() (string, error) {
+// FreePort returns a port of the loopback for a server that a test starts. Nobody
+// else is given it meanwhile: a connection to it that has ended keeps the system
+// from handing it out for a minute, and does not keep a server from listening on it.
+func FreePort() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return "", err
+		return 0, err
 	}
 	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, err
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		return 0, err
+	}
+	defer client.Close()
+	conn, err := l.Accept()
+	if err != nil {
+		return 0, err
+	}
+	// The end that closes first is what stays behind.
+	return l.Addr().(*net.TCPAddr).Port, conn.Close()
 }
 
-func waitFor(u string) error {
-	deadline := time.Now().Add(30 * time.Second)
+// waitFor returns when the server at u answers. The error tells that it has ended,
+// or does not answer.
+func waitFor(u string, ended <-chan struct{}) error {
+	deadline := time.Now().Add(patience)
 	for {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		conn, err := pgx.Connect(ctx, u)
 		if err == nil {
 			err = conn.Close(ctx)
@@ -221,6 +245,10 @@ func waitFor(u string) error {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("the test Postgres does not answer: %w", err)
 		}
-		time.Sleep(20 * time.Millisecond)
+		select {
+		case <-ended:
+			return errors.New("the test Postgres ended before it answered")
+		case <-time.After(20 * time.Millisecond):
+		}
 	}
 }
