@@ -46,17 +46,17 @@ venv: $(VENV)/.ready ## the pinned reference and client, Postgres if the machine
 
 $(VENV)/.ready: Makefile
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check $(PINS) $(PGPIN) $(ZIGPIN)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --timeout 120 --retries 10 $(PINS) $(PGPIN) $(ZIGPIN)
 	@touch $@
 
 test: lint test-go test-twin test-client ## everything
 
 test-go: build venv ## unit and conformance tests, on SQLite and on Postgres
-	$(GO) test -timeout 20m ./cmd/... ./host/... ./policies/... ./sdk/... ./store/... ./examples/... .
+	$(GO) test -timeout 60m ./cmd/... ./host/... ./policies/... ./sdk/... ./store/... ./examples/... .
 	GOOS=wasip1 GOARCH=wasm $(GO) test -exec '$(WAZERO)' ./sdk/value
 
 test-twin: build venv ## side by side with the reference
-	$(GO) test -p 1 -timeout 30m -count=1 ./test/...
+	$(GO) test -p 1 -timeout 90m -count=1 ./test/...
 
 twin: build venv ## side by side with the reference, every case and 2,000 walks (minutes)
 	INTERLOCK_TWIN_FULL=1 $(GO) test -timeout 60m -count=1 -v ./test/twin
