@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"modernc.org/sqlite"
@@ -51,7 +52,12 @@ func openSQLite(ctx context.Context, a address, opts Options) (*DB, error) {
 	if err := prepareDriver(); err != nil {
 		return fail(err)
 	}
-	writers, err := sql.Open("sqlite", sqliteDSN(a.path, false))
+	checkpoints, err := newCheckpointer(a.path, checkpointAt, opts.Logger)
+	if err != nil {
+		return fail(err)
+	}
+	closers = append(closers, checkpoints.Close)
+	writers, err := sql.Open("sqlite", writerDSN(a.path))
 	if err != nil {
 		return fail(err)
 	}
@@ -64,7 +70,7 @@ func openSQLite(ctx context.Context, a address, opts Options) (*DB, error) {
 	if err := tryWriting(ctx, conn); err != nil {
 		return fail(openError(a, err))
 	}
-	if db.readers, err = sql.Open("sqlite", sqliteDSN(a.path, true)); err != nil {
+	if db.readers, err = sql.Open("sqlite", sqliteDSN(a.path, "query_only(ON)")); err != nil {
 		return fail(err)
 	}
 	db.readers.SetMaxOpenConns(opts.Connections)
@@ -73,7 +79,7 @@ func openSQLite(ctx context.Context, a address, opts Options) (*DB, error) {
 	db.reader = &statements{prepare: db.readers.PrepareContext, direct: db.readers, cache: cache}
 	db.writer = newWriter(conn, db.d, opts.Now)
 	db.writers = writers
-	db.closers = append(db.closers, db.writer, cache, db.readers, writers, closerFunc(unlock))
+	db.closers = append(db.closers, db.writer, checkpoints, cache, db.readers, writers, closerFunc(unlock))
 	return db, nil
 }
 
@@ -125,18 +131,21 @@ func resolved(path string) string {
 	return path
 }
 
-// sqliteDSN is the name of the file for the driver, with the pragmas.
-func sqliteDSN(path string, readOnly bool) string {
-	q := url.Values{"_pragma": pragmas}
-	if readOnly {
-		q["_pragma"] = append(append([]string{}, pragmas...), "query_only(ON)")
-	} else {
-		// What walVFS gathers must not outlive a transaction that is rolled back, so
-		// pages of one go to the log at its commit only, and not when the cache is full.
-		q["_pragma"] = append(append([]string{}, pragmas...), "cache_spill(OFF)")
-		q.Set("vfs", walVFS)
-	}
-	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
+// sqliteDSN is the name of the file for the driver, with the pragmas and more of
+// them.
+func sqliteDSN(path string, more ...string) string {
+	return fileURI(path, url.Values{"_pragma": slices.Concat(pragmas, more)})
+}
+
+// writerDSN is that of the connection that writes. What walVFS gathers must not
+// outlive a transaction that is rolled back, so pages of one go to the log at its
+// commit only, and not when the cache is full.
+func writerDSN(path string) string {
+	return fileURI(path, url.Values{"_pragma": slices.Concat(pragmas, []string{"cache_spill(OFF)"}), "vfs": {walVFS}})
+}
+
+func fileURI(path string, query url.Values) string {
+	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: query.Encode()}).String()
 }
 
 // openError says what a file that cannot be opened is like.

@@ -58,6 +58,10 @@ var registerWALVFS = sync.OnceValue(func() error {
 // walFiles are the open logs by the address of their sqlite3_file.
 var walFiles sync.Map // uintptr → *walFile
 
+// walGrown has who wants to know how long a log is, by its path: a func(int64) that
+// is called after each sync.
+var walGrown sync.Map // string → func(int64)
+
 // walMethods are the changed copies of a VFS's method tables by their address.
 var walMethods sync.Map // uintptr → uintptr
 
@@ -65,8 +69,10 @@ var walMethods sync.Map // uintptr → uintptr
 // from one thread at a time.
 type walFile struct {
 	plain sqlite3.Tsqlite3_io_methods
-	start int64 // where gathered belongs
+	start int64 // where data belongs
 	data  []byte
+	end   int64 // of what was written last
+	grown func(end int64)
 }
 
 // walOpen opens a file as the system's VFS does, and a log with methods of ours.
@@ -78,7 +84,11 @@ func walOpen(tls *libc.TLS, vfs, name, file uintptr, flags int32, outFlags uintp
 		return code
 	}
 	f := at[sqlite3.Tsqlite3_file](file)
-	walFiles.Store(file, &walFile{plain: *at[sqlite3.Tsqlite3_io_methods](f.FpMethods)})
+	w := &walFile{plain: *at[sqlite3.Tsqlite3_io_methods](f.FpMethods), grown: func(int64) {}}
+	if grown, wanted := walGrown.Load(libc.GoString(name)); wanted {
+		w.grown, _ = grown.(func(int64))
+	}
+	walFiles.Store(file, w)
 	changed, known := walMethods.Load(f.FpMethods)
 	if !known {
 		changed, _ = walMethods.LoadOrStore(f.FpMethods, newCopy(tls, f.FpMethods, func(m *sqlite3.Tsqlite3_io_methods) {
@@ -108,6 +118,9 @@ func (w *walFile) flush(tls *libc.TLS, file uintptr) int32 {
 			return code
 		}
 		at += int64(len(piece))
+	}
+	if len(w.data) > 0 {
+		w.end = at
 	}
 	w.data = w.data[:0]
 	return sqlite3.SQLITE_OK
@@ -140,7 +153,11 @@ func walSync(tls *libc.TLS, file uintptr, flags int32) int32 {
 	if code := w.flush(tls, file); code != sqlite3.SQLITE_OK {
 		return code
 	}
-	return function[func(*libc.TLS, uintptr, int32) int32](w.plain.FxSync)(tls, file, flags)
+	code := function[func(*libc.TLS, uintptr, int32) int32](w.plain.FxSync)(tls, file, flags)
+	if code == sqlite3.SQLITE_OK {
+		w.grown(w.end)
+	}
+	return code
 }
 
 func walTruncate(tls *libc.TLS, file uintptr, size int64) int32 {
