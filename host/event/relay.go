@@ -17,6 +17,9 @@ import (
 // The pace of the relay.
 const (
 	relayBatch = 200
+	// relayPart is how many of a batch one transaction stores: on SQLite transitions
+	// wait for it.
+	relayPart  = 16
 	relayEvery = time.Second // for rows that nothing notified of: another replica's, or of before a crash
 	// relaySettle lets the transitions of a moment share the two transactions of a
 	// batch: without it each transition of a lone client would pay for three.
@@ -87,8 +90,10 @@ func (r *Relay) relay(ctx context.Context) (int, error) {
 	for _, row := range rows {
 		waiting[row.Seq] = struct{}{}
 	}
-	if r.keep(ctx, events, waiting) > 0 {
-		return 0, ctx.Err()
+	for part := range slices.Chunk(events, relayPart) {
+		if r.keep(ctx, part, waiting) > 0 {
+			return 0, ctx.Err()
+		}
 	}
 	// Rows that cannot be read, and those of events that the store refuses.
 	return len(rows), r.store.DeleteOutbox(ctx, slices.Collect(maps.Keys(waiting)))
