@@ -19,29 +19,27 @@ const checkpointAt = 24 << 20
 type checkpointer struct {
 	db     *sql.DB
 	logger *slog.Logger
-	log    string // path
-	at     int64  // bytes
+	at     int64 // bytes
 	asked  atomic.Bool
 	wake   chan struct{}
 	done   atomic.Int64 // how often
 	ended  sync.WaitGroup
 }
 
-// newCheckpointer starts one for the database at path. It has to be there before
-// the log is opened for writing.
+// newCheckpointer starts one for the database at path. Somebody has to tell it
+// about the log.
 func newCheckpointer(path string, at int64, logger *slog.Logger) (*checkpointer, error) {
 	db, err := sql.Open("sqlite", sqliteDSN(path, "cache_size(0)"))
 	if err != nil {
 		return nil, err
 	}
 	db.SetMaxOpenConns(1)
-	c := &checkpointer{db: db, logger: logger, log: resolved(path) + "-wal", at: at, wake: make(chan struct{}, 1)}
-	walGrown.Store(c.log, c.grown)
+	c := &checkpointer{db: db, logger: logger, at: at, wake: make(chan struct{}, 1)}
 	c.ended.Go(c.run)
 	return c, nil
 }
 
-// grown is told, after each sync, where the log ends. It must not block.
+// grown is told where the log ends now, as a walLog tells it.
 func (c *checkpointer) grown(end int64) {
 	if end < c.at { // the log has started over
 		c.asked.Store(false)
@@ -66,9 +64,8 @@ func (c *checkpointer) run() {
 	}
 }
 
-// Close ends it. The log must be closed for writing before.
+// Close ends it. Nobody may tell it anything any more.
 func (c *checkpointer) Close() error {
-	walGrown.Delete(c.log)
 	close(c.wake)
 	c.ended.Wait()
 	return c.db.Close()

@@ -21,6 +21,8 @@ func TestTheLogIsCopiedBesideTheWriter(t *testing.T) {
 	if err := prepareDriver(); err != nil {
 		t.Fatal(err)
 	}
+	walLogs.Store(path+"-wal", &walLog{grown: c.grown})
+	defer walLogs.Delete(path + "-wal")
 	db, err := sql.Open("sqlite", writerDSN(path))
 	if err != nil {
 		t.Fatal(err)

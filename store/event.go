@@ -21,9 +21,10 @@ func (db *DB) WriteEvents(ctx context.Context, events []*prefect.Event) error {
 	return db.write(ctx, func(tx *tx) error { return writeEvents(ctx, tx, events) })
 }
 
-// RelayEvents is WriteEvents and DeleteOutbox in one transaction.
+// RelayEvents is WriteEvents and DeleteOutbox in one transaction. A power cut may
+// undo both; then the rows are there to be relayed again.
 func (db *DB) RelayEvents(ctx context.Context, events []*prefect.Event, seqs []int64) error {
-	return db.write(ctx, func(tx *tx) error {
+	return db.writeLate(ctx, func(tx *tx) error {
 		if err := writeEvents(ctx, tx, events); err != nil {
 			return err
 		}

@@ -56,7 +56,11 @@ func openSQLite(ctx context.Context, a address, opts Options) (*DB, error) {
 	if err != nil {
 		return fail(err)
 	}
-	closers = append(closers, checkpoints.Close)
+	// It has to be there before the log is opened for writing.
+	log, logPath := &walLog{grown: checkpoints.grown}, resolved(a.path)+"-wal"
+	walLogs.Store(logPath, log)
+	unwatch := func() error { walLogs.Delete(logPath); return checkpoints.Close() }
+	closers = append(closers, unwatch)
 	writers, err := sql.Open("sqlite", writerDSN(a.path))
 	if err != nil {
 		return fail(err)
@@ -77,9 +81,9 @@ func openSQLite(ctx context.Context, a address, opts Options) (*DB, error) {
 	db.readers.SetMaxIdleConns(opts.Connections)
 	cache := newStatementCache()
 	db.reader = &statements{prepare: db.readers.PrepareContext, direct: db.readers, cache: cache}
-	db.writer = newWriter(conn, db.d, opts.Now)
+	db.writer = newWriter(conn, log, db.d, opts.Now)
 	db.writers = writers
-	db.closers = append(db.closers, db.writer, checkpoints, cache, db.readers, writers, closerFunc(unlock))
+	db.closers = append(db.closers, db.writer, closerFunc(unwatch), cache, db.readers, writers, closerFunc(unlock))
 	return db, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"modernc.org/libc"
@@ -58,9 +59,19 @@ var registerWALVFS = sync.OnceValue(func() error {
 // walFiles are the open logs by the address of their sqlite3_file.
 var walFiles sync.Map // uintptr → *walFile
 
-// walGrown has who wants to know how long a log is, by its path: a func(int64) that
-// is called after each sync.
-var walGrown sync.Map // string → func(int64)
+// walLogs are the logs that somebody watches, by their path.
+var walLogs sync.Map // string → *walLog
+
+// walLog is what a database and its log tell each other.
+type walLog struct {
+	// grown is told, after each commit, where the log ends. It must not block.
+	grown func(end int64)
+	// unsynced has the next sync, that of a commit, not reach the disk. A later one
+	// does it along: the log is read in order, so no commit is there without those
+	// before it.
+	unsynced atomic.Bool
+	synced   atomic.Int64 // how often it reached the disk
+}
 
 // walMethods are the changed copies of a VFS's method tables by their address.
 var walMethods sync.Map // uintptr → uintptr
@@ -72,7 +83,7 @@ type walFile struct {
 	start int64 // where data belongs
 	data  []byte
 	end   int64 // of what was written last
-	grown func(end int64)
+	log   *walLog
 }
 
 // walOpen opens a file as the system's VFS does, and a log with methods of ours.
@@ -84,9 +95,9 @@ func walOpen(tls *libc.TLS, vfs, name, file uintptr, flags int32, outFlags uintp
 		return code
 	}
 	f := at[sqlite3.Tsqlite3_file](file)
-	w := &walFile{plain: *at[sqlite3.Tsqlite3_io_methods](f.FpMethods), grown: func(int64) {}}
-	if grown, wanted := walGrown.Load(libc.GoString(name)); wanted {
-		w.grown, _ = grown.(func(int64))
+	w := &walFile{plain: *at[sqlite3.Tsqlite3_io_methods](f.FpMethods), log: &walLog{grown: func(int64) {}}}
+	if log, watched := walLogs.Load(libc.GoString(name)); watched {
+		w.log, _ = log.(*walLog)
 	}
 	walFiles.Store(file, w)
 	changed, known := walMethods.Load(f.FpMethods)
@@ -153,11 +164,14 @@ func walSync(tls *libc.TLS, file uintptr, flags int32) int32 {
 	if code := w.flush(tls, file); code != sqlite3.SQLITE_OK {
 		return code
 	}
-	code := function[func(*libc.TLS, uintptr, int32) int32](w.plain.FxSync)(tls, file, flags)
-	if code == sqlite3.SQLITE_OK {
-		w.grown(w.end)
+	if !w.log.unsynced.CompareAndSwap(true, false) {
+		if code := function[func(*libc.TLS, uintptr, int32) int32](w.plain.FxSync)(tls, file, flags); code != sqlite3.SQLITE_OK {
+			return code
+		}
+		w.log.synced.Add(1)
 	}
-	return code
+	w.log.grown(w.end)
+	return sqlite3.SQLITE_OK
 }
 
 func walTruncate(tls *libc.TLS, file uintptr, size int64) int32 {

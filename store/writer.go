@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,6 +32,7 @@ var errClosed = prefect.Errorf(prefect.Unavailable, "the database is being close
 type unit struct {
 	ctx  context.Context
 	fn   func(*tx) error
+	late bool // may reach the disk with a later one
 	err  error
 	done chan struct{}
 }
@@ -41,6 +43,7 @@ type unit struct {
 // gathers.
 type writer struct {
 	conn  *sql.Conn
+	log   *walLog
 	tx    *tx
 	cache *statementCache
 	turn  chan struct{}      // holds one while somebody writes
@@ -52,9 +55,10 @@ type writer struct {
 	closed bool
 }
 
-func newWriter(conn *sql.Conn, d *dialect, clock func() prefect.Time) *writer {
+func newWriter(conn *sql.Conn, log *walLog, d *dialect, clock func() prefect.Time) *writer {
 	w := &writer{
 		conn:  conn,
+		log:   log,
 		cache: newStatementCache(),
 		turn:  make(chan struct{}, 1),
 		waits: lockPatience,
@@ -81,9 +85,9 @@ func (w *writer) waiting() int {
 }
 
 // do runs fn in the next group and returns when that group is on disk, or when
-// fn failed.
-func (w *writer) do(ctx context.Context, fn func(*tx) error) error {
-	u := &unit{ctx: ctx, fn: fn, done: make(chan struct{})}
+// fn failed. A late one may be lost in a power cut, with nothing that came after it.
+func (w *writer) do(ctx context.Context, late bool, fn func(*tx) error) error {
+	u := &unit{ctx: ctx, fn: fn, late: late, done: make(chan struct{})}
 	if err := w.enqueue(u); err != nil {
 		return err
 	}
@@ -206,11 +210,13 @@ func (w *writer) transaction(units []*unit) error {
 		w.rollback()
 		return nil
 	}
-	if err := w.exec("COMMIT"); err != nil {
+	w.log.unsynced.Store(!slices.ContainsFunc(units, func(u *unit) bool { return !u.late }))
+	err := w.exec("COMMIT")
+	w.log.unsynced.Store(false)
+	if err != nil {
 		w.rollback()
-		return err
 	}
-	return nil
+	return err
 }
 
 // rollback ends the transaction; SQLite has done so by itself after some errors,

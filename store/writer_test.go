@@ -124,6 +124,53 @@ func TestUnitsOfAGroupStandOrFallAlone(t *testing.T) {
 	}
 }
 
+func TestALateWriteReachesTheDiskWithTheNext(t *testing.T) {
+	ctx := context.Background()
+	db, path := openTemp(t)
+	synced := func(what string, want int64, writes ...func(context.Context, func(*tx) error) error) {
+		t.Helper()
+		before := db.writer.log.synced.Load()
+		release := func() {}
+		if len(writes) > 1 {
+			release = holdWriter(db)
+		}
+		errs := make(chan error, len(writes))
+		for i, write := range writes {
+			go func() {
+				errs <- write(ctx, func(x *tx) error { return put(ctx, x, fmt.Sprint(what, i)) })
+			}()
+		}
+		for len(writes) > 1 && db.writer.waiting() < len(writes) {
+			time.Sleep(time.Millisecond) // until all are queued behind the held one
+		}
+		release()
+		for range writes {
+			if err := <-errs; err != nil {
+				t.Error(err)
+			}
+		}
+		if n := db.writer.log.synced.Load() - before; n != want {
+			t.Errorf("%s: %d syncs, want %d", what, n, want)
+		}
+	}
+	synced("the first ever", 2, db.write) // with the log's header
+	synced("at once", 1, db.write)
+	synced("late", 0, db.writeLate)
+	synced("two late", 0, db.writeLate, db.writeLate)
+	synced("one of them late", 1, db.writeLate, db.write)
+	synced("at once again", 1, db.write)
+	if _, err := db.writers.Exec("PRAGMA wal_checkpoint(RESTART)"); err != nil {
+		t.Fatal(err)
+	}
+	synced("the first of a new log", 1, db.writeLate) // what is skipped is the sync of the header
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if found := keys(t, openAt(t, path)); len(found) != 9 {
+		t.Errorf("found %v", found)
+	}
+}
+
 func TestCloseRunsWhatIsQueued(t *testing.T) {
 	db, path := openTemp(t)
 	release := holdWriter(db)
