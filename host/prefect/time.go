@@ -51,7 +51,8 @@ func (t Time) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON reads what the reference's parser accepts: ISO 8601 with any
 // offset, without one (taken as UTC), a date alone, or a number of seconds (or
-// milliseconds, when large) since the epoch.
+// milliseconds, when large) since the epoch. In UTC the year is from 1 to 9999: no
+// other comes back from SQLite, nor is one read by the reference.
 func (t *Time) UnmarshalJSON(b []byte) error {
 	if len(b) > 0 && b[0] == '"' {
 		var s string
@@ -97,7 +98,7 @@ func ParseTime(s string) (Time, error) {
 	}
 	for _, layout := range timeLayouts {
 		if parsed, err := time.Parse(layout, iso); err == nil {
-			return NewTime(parsed), nil
+			return storable(NewTime(parsed), s)
 		}
 	}
 	if parsed, err := parseEpoch(s); err == nil {
@@ -119,5 +120,13 @@ func parseEpoch(s string) (Time, error) {
 		n /= 1000
 	}
 	whole, fraction := math.Modf(n)
-	return NewTime(time.Unix(int64(whole), int64(fraction*1e9))), nil
+	return storable(NewTime(time.Unix(int64(whole), int64(fraction*1e9))), s)
+}
+
+// storable refuses a time, written as s, in a year that has not four digits.
+func storable(t Time, s string) (Time, error) {
+	if year := t.Year(); year < 1 || year > 9999 {
+		return Time{}, fmt.Errorf("%q is not in the years from 1 to 9999", s)
+	}
+	return t, nil
 }

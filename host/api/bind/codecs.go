@@ -241,7 +241,7 @@ func decodeTime(d *decoder, v reflect.Value) {
 	} else if ok {
 		ok = t.UnmarshalJSON(raw) == nil
 	}
-	if !ok || t.Year() < 1 || t.Year() > 9999 {
+	if !ok {
 		d.fail("value_error", "Input should be a date and time", raw, nil)
 		return
 	}
