@@ -1,6 +1,7 @@
 package event
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -89,35 +90,10 @@ func (h *Hub) page(ctx context.Context, t pageToken) (*Page, error) {
 
 // Receive decodes events that came as the elements of a JSON list, and stores
 // them: all, or none if one is refused. It returns when they are stored. Errors:
-// Invalid with the place of each refused field under "body", TooLarge,
-// Unavailable.
+// Invalid with the places of refused fields under "body", TooLarge, Unavailable.
 func (h *Hub) Receive(ctx context.Context, list []byte) error {
-	var items []json.RawMessage
-	if err := json.Unmarshal(list, &items); err != nil || items == nil {
-		err := prefect.Errorf(prefect.Invalid, "events are a list")
-		err.Fields = []prefect.FieldError{{Loc: []any{"body"}, Msg: "not a list of events", Type: "list_type"}}
-		return err
-	}
-	events := make([]*prefect.Event, len(items))
-	var fields []prefect.FieldError
-	now := h.now()
-	for i, item := range items {
-		var refusal *prefect.Error
-		var err error
-		if events[i], err = h.limits.Decode(item, now); err == nil {
-			continue
-		}
-		if !errors.As(err, &refusal) || refusal.Code != prefect.Invalid {
-			return err
-		}
-		for _, f := range refusal.Fields {
-			f.Loc = append([]any{"body", i}, f.Loc...)
-			fields = append(fields, f)
-		}
-	}
-	if len(fields) > 0 {
-		err := prefect.Errorf(prefect.Invalid, "%d fields of the events were refused", len(fields))
-		err.Fields = fields
+	events, err := h.decodeList(list)
+	if err != nil {
 		return err
 	}
 	for _, e := range events {
@@ -126,4 +102,44 @@ func (h *Hub) Receive(ctx context.Context, list []byte) error {
 		}
 	}
 	return h.intake.Flush(ctx)
+}
+
+// decodeList decodes one event after the other, and none any more once enough is
+// refused: there can be millions.
+func (h *Hub) decodeList(list []byte) ([]*prefect.Event, error) {
+	noList := prefect.Errorf(prefect.Invalid, "events are a list")
+	noList.Fields = []prefect.FieldError{{Loc: []any{"body"}, Msg: "not a list of events", Type: "list_type"}}
+	d := json.NewDecoder(bytes.NewReader(list))
+	if first, err := d.Token(); err != nil || first != json.Delim('[') {
+		return nil, noList
+	}
+	events, refused, now := []*prefect.Event{}, []prefect.FieldError{}, h.now()
+	var item json.RawMessage
+	for i := 0; d.More() && len(refused) < prefect.MaxFields; i++ {
+		if err := d.Decode(&item); err != nil {
+			return nil, noList
+		}
+		e, err := h.limits.Decode(item, now)
+		var refusal *prefect.Error
+		switch {
+		case err == nil:
+			events = append(events, e)
+		case errors.As(err, &refusal) && refusal.Code == prefect.Invalid:
+			for _, f := range refusal.Fields {
+				f.Loc = append([]any{"body", i}, f.Loc...)
+				refused = append(refused, f)
+			}
+		default:
+			return nil, err
+		}
+	}
+	if len(refused) > 0 {
+		err := prefect.Errorf(prefect.Invalid, "fields of the events were refused")
+		err.Fields = refused[:min(len(refused), prefect.MaxFields)]
+		return nil, err
+	}
+	if _, err := d.Token(); err != nil {
+		return nil, noList
+	}
+	return events, nil
 }

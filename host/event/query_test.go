@@ -106,6 +106,11 @@ func TestReceive(t *testing.T) {
 	if got, want := strings.Join(locs, ""), "[body 1 id][body 1 occurred][body 1 event][body 1 resource][body 2]"; got != want {
 		t.Errorf("refused %s, want %s", got, want)
 	}
+	// A list of millions that are none: its reply must not be millions of refusals.
+	err = hub.Receive(ctx, []byte("["+strings.Repeat("0,", 10*prefect.MaxFields)+"0]"))
+	if !errors.As(err, &refusal) || len(refusal.Fields) != prefect.MaxFields {
+		t.Errorf("%d refused fields, want %d", len(refusal.Fields), prefect.MaxFields)
+	}
 	for _, bad := range []string{"", "{}", "null", "1", "[", `{"a":`} {
 		if err := hub.Receive(ctx, []byte(bad)); prefect.CodeOf(err) != prefect.Invalid {
 			t.Errorf("%q: %v", bad, err)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/google/uuid"
@@ -75,6 +76,9 @@ func taskRunRecord(e *prefect.Event) (*prefect.TaskRunRecord, error) {
 	t := p.TaskRun
 	if t.TaskKey == nil || t.DynamicKey == nil {
 		return nil, errors.New("the task run has no task_key or no dynamic_key")
+	}
+	if math.Abs(t.TotalRunTime) > prefect.MaxTotalRunTime {
+		return nil, fmt.Errorf("a total_run_time of %v seconds", t.TotalRunTime)
 	}
 	run := &prefect.TaskRun{
 		ID: id, Created: e.Received, Updated: e.Received, FlowRunID: flowRunID,

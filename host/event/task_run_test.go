@@ -105,6 +105,9 @@ func TestTaskRunRecordRefuses(t *testing.T) {
 		"a wrong type": func(e *prefect.Event) {
 			e.Payload = json.RawMessage(strings.Replace(taskRunPayloadJSON, `"run_count": 1`, `"run_count": "many"`, 1))
 		},
+		"a run time that no column holds": func(e *prefect.Event) {
+			e.Payload = json.RawMessage(strings.Replace(taskRunPayloadJSON, `"total_run_time": 90.5`, `"total_run_time": -1e300`, 1))
+		},
 		"a state type that does not exist": func(e *prefect.Event) {
 			e.Payload = json.RawMessage(strings.Replace(taskRunPayloadJSON, `"type": "RUNNING", "name"`, `"type": "running", "name"`, 1))
 		},

@@ -30,7 +30,7 @@ const (
 type Error struct {
 	Code    Code
 	Message string
-	Fields  []FieldError // for Invalid: one per refused field
+	Fields  []FieldError // for Invalid: one per refused field, the first MaxFields
 	err     error
 }
 
@@ -45,6 +45,10 @@ type FieldError struct {
 	// Ctx is what the message was made of (bounds, expected values), if anything.
 	Ctx map[string]any `json:"ctx,omitempty"`
 }
+
+// MaxFields is how many refused fields an [Error] lists. What is sent can have
+// millions of them, each larger in a reply than in the request.
+const MaxFields = 100
 
 // Errorf makes an [Error]. An argument verbed with %w stays reachable through
 // errors.Is and errors.As.

@@ -37,6 +37,10 @@ type RunTimes struct {
 	TotalRunTime           float64 // seconds in RUNNING, finished stretches only
 }
 
+// MaxTotalRunTime bounds what a client says of a run's TotalRunTime, either way. In
+// SQLite it is a date, that long after 1970, and has to be one that can be read.
+const MaxTotalRunTime = 60e9
+
 // EstimatedRunTime returns TotalRunTime plus, for a run that is RUNNING, the
 // time since it entered that state, in seconds.
 func (r *RunTimes) EstimatedRunTime(now Time) float64 {

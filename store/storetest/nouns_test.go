@@ -257,6 +257,12 @@ func TestRecordTaskRuns(t *testing.T) {
 		}
 		check(t, db.RecordTaskRuns(ctx, batch))
 		check(t, db.RecordTaskRuns(ctx, batch)) // delivered twice
+		for n, most := range []float64{prefect.MaxTotalRunTime, -prefect.MaxTotalRunTime} {
+			check(t, db.RecordTaskRuns(ctx, []*prefect.TaskRunRecord{record(3, nil, "9", newState(prefect.Running, at(2+n)), func(r *prefect.TaskRun) { r.TotalRunTime = most })}))
+			if got := must(db.ReadTaskRun(ctx, id(3)))(t); got.TotalRunTime != most {
+				t.Errorf("a run time of %v became %v", most, got.TotalRunTime)
+			}
+		}
 		got := must(db.ReadTaskRun(ctx, id(1)))(t)
 		if *got.StateID != done.ID || got.RunCount != 1 || *got.CacheKey != "c" || !slices.Equal(got.Tags, []string{"a"}) || *got.State.Details.TaskRunID != id(1) {
 			t.Errorf("the run is %+v", got)

@@ -14,9 +14,6 @@ import (
 // MaxDepth is how deep arrays and objects of a body may be nested.
 const MaxDepth = 200
 
-// MaxErrors is how many refused fields of one body are reported.
-const MaxErrors = 100
-
 // Defaulter is a struct whose absent fields are not zero.
 type Defaulter interface{ SetDefaults() }
 
@@ -161,14 +158,14 @@ func (r Reporter) Try(raw []byte, dst any, path ...any) []prefect.FieldError {
 
 // Report reports what Try returned.
 func (r Reporter) Report(refused []prefect.FieldError) {
-	if room := MaxErrors - len(r.d.errs); len(refused) > room {
+	if room := prefect.MaxFields - len(r.d.errs); len(refused) > room {
 		refused = refused[:max(room, 0)]
 	}
 	r.d.errs = append(r.d.errs, refused...)
 }
 
 // Full reports whether enough was refused: more would not be reported.
-func (r Reporter) Full() bool { return len(r.d.errs) >= MaxErrors }
+func (r Reporter) Full() bool { return len(r.d.errs) >= prefect.MaxFields }
 
 // enter makes path part of the current path until the returned func is called.
 func (r Reporter) enter(path []any) func() {

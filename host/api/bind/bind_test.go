@@ -146,11 +146,11 @@ func TestCaps(t *testing.T) {
 		t.Errorf("too deep: %v", got)
 	}
 	many := `{"list":[` + strings.Repeat("1,", 500) + `1]}`
-	if got := refused(t, binder.Decode([]byte(many), new(record))); len(got) != MaxErrors {
-		t.Errorf("%d refused fields, want %d", len(got), MaxErrors)
+	if got := refused(t, binder.Decode([]byte(many), new(record))); len(got) != prefect.MaxFields {
+		t.Errorf("%d refused fields, want %d", len(got), prefect.MaxFields)
 	}
 	var built []inner
-	if got := refused(t, binder.Decode([]byte(`[`+strings.Repeat("{},", 10)+strings.Repeat(`{"x":1},`, 10_000)+`{}]`), &built)); len(got) != MaxErrors || len(built) > 2*MaxErrors {
+	if got := refused(t, binder.Decode([]byte(`[`+strings.Repeat("{},", 10)+strings.Repeat(`{"x":1},`, 10_000)+`{}]`), &built)); len(got) != prefect.MaxFields || len(built) > 2*prefect.MaxFields {
 		t.Errorf("%d elements were built for %d refused fields", len(built), len(got))
 	}
 	for _, text := range []string{`{`, `{"a":1,}`, `{'a':1}`, `{"a":NaN}`, `{} {}`, "{\"a\":\"\x01\"}"} {
@@ -192,7 +192,7 @@ func FuzzDecode(f *testing.F) {
 				continue
 			}
 			var e *prefect.Error
-			if !errors.As(err, &e) || (e.Code == prefect.Invalid) == (len(e.Fields) == 0) || len(e.Fields) > MaxErrors {
+			if !errors.As(err, &e) || (e.Code == prefect.Invalid) == (len(e.Fields) == 0) || len(e.Fields) > prefect.MaxFields {
 				t.Fatalf("%q: %v", text, err)
 			}
 			for _, field := range e.Fields {

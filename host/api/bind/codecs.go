@@ -271,7 +271,7 @@ func (b *Binder) sliceCodec(t reflect.Type, o options) codec {
 		}
 		out := reflect.MakeSlice(t, 0, 4)
 		d.array(func(i int) {
-			if len(d.errs) >= MaxErrors {
+			if len(d.errs) >= prefect.MaxFields {
 				d.skip() // nothing more would be reported, so nothing more is built
 				return
 			}

@@ -36,7 +36,7 @@ func (d *decoder) result() error {
 
 // fail refuses raw at the current path.
 func (d *decoder) fail(typ, msg string, raw []byte, ctx map[string]any) {
-	if len(d.errs) >= MaxErrors {
+	if len(d.errs) >= prefect.MaxFields {
 		return
 	}
 	loc := make([]any, len(d.path))
