@@ -35,6 +35,9 @@ func (c *deploymentRunCreate) SetDefaults() {
 	c.Tags = []string{}
 }
 
+// MostListed is asked by bind.
+func (*deploymentRunCreate) MostListed() int { return bulkRunLimit }
+
 func (s *server) createDeploymentRun(w http.ResponseWriter, r *http.Request) error {
 	id, err := pathID(r)
 	if err != nil {

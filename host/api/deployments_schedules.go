@@ -29,6 +29,9 @@ func (c *scheduleCreate) SetDefaults() { c.Active, c.Parameters = true, json.Raw
 // CheckBind is called by bind.
 func (c *scheduleCreate) CheckBind(r bind.Reporter) { checkMaxRuns(c.MaxScheduledRuns, r) }
 
+// MostListed is asked by bind.
+func (*scheduleCreate) MostListed() int { return mostListed }
+
 // mostScheduledRuns is the reference's default of what a schedule may ask for.
 const mostScheduledRuns = 50
 
@@ -69,6 +72,9 @@ func (u *scheduleUpdate) SetDefaults() { u.Parameters = json.RawMessage("{}") }
 
 // CheckBind is called by bind.
 func (u *scheduleUpdate) CheckBind(r bind.Reporter) { checkMaxRuns(u.MaxScheduledRuns, r) }
+
+// MostListed is asked by bind.
+func (*scheduleUpdate) MostListed() int { return mostListed }
 
 func (u *scheduleUpdate) apply(s *prefect.DeploymentSchedule, now prefect.Time) {
 	if u.Active != nil {
@@ -118,10 +124,10 @@ func (s *server) createSchedules(w http.ResponseWriter, r *http.Request) error {
 	if err := s.bind(w, r, &body); err != nil {
 		return err
 	}
-	var created []*prefect.DeploymentSchedule
 	if len(body) > mostListed {
-		return invalid("body", "schedules", "too_long", tooLong(len(body)), nil)
+		return invalid("body", "schedules", "too_long", tooLong, nil)
 	}
+	var created []*prefect.DeploymentSchedule
 	err = s.Store.UpdateDeployment(r.Context(), id, prefect.NoStaleRuns, func(d *prefect.Deployment) error {
 		created, err = addSchedules(d, body, s.Now())
 		return err

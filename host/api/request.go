@@ -3,7 +3,6 @@ package api
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -147,15 +146,13 @@ func queryInt(r *http.Request, name string, absent, low, high int) (int, error) 
 // for it.
 const mostListed = 1000
 
+const tooLong = "List should have at most 1000 items after validation, not more"
+
 // checkLength refuses a list of more than mostListed elements.
 func checkLength(n int, field string, r bind.Reporter) {
 	if n > mostListed {
-		r.Fail("too_long", tooLong(n), jsonNull, field)
+		r.Fail("too_long", tooLong, jsonNull, field)
 	}
-}
-
-func tooLong(n int) string {
-	return fmt.Sprintf("List should have at most %d items after validation, not %d", mostListed, n)
 }
 
 // window is the limit and offset of a filtered read, as its body has them.

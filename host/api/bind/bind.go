@@ -21,6 +21,11 @@ type Defaulter interface{ SetDefaults() }
 // CheckBind runs after all fields were decoded without an error.
 type Checker interface{ CheckBind(r Reporter) }
 
+// Listed is a struct of which a list has at most so many, which the list's own check
+// says. No more than one beyond them is decoded: {} is short, and what it becomes is
+// not.
+type Listed interface{ MostListed() int }
+
 // Unmarshaler is a type that decodes itself from one JSON value, of which it must
 // keep no part uncopied.
 type Unmarshaler interface {

@@ -153,6 +153,10 @@ func TestCaps(t *testing.T) {
 	if got := refused(t, binder.Decode([]byte(`[`+strings.Repeat("{},", 10)+strings.Repeat(`{"x":1},`, 10_000)+`{}]`), &built)); len(got) != prefect.MaxFields || len(built) > 2*prefect.MaxFields {
 		t.Errorf("%d elements were built for %d refused fields", len(built), len(got))
 	}
+	var few []listed
+	if err := binder.Decode([]byte(`[`+strings.Repeat("{},", 10_000)+`{}]`), &few); err != nil || len(few) != 4 {
+		t.Errorf("%d elements were built where 3 are allowed, %v", len(few), err)
+	}
 	for _, text := range []string{`{`, `{"a":1,}`, `{'a':1}`, `{"a":NaN}`, `{} {}`, "{\"a\":\"\x01\"}"} {
 		if got := refused(t, binder.Decode([]byte(text), new(record))); !strings.HasSuffix(got[0], "json_invalid") {
 			t.Errorf("%s: %v", text, got)
@@ -222,6 +226,12 @@ func FuzzUnquote(f *testing.F) {
 		}
 	})
 }
+
+type listed struct {
+	N int `json:"n"`
+}
+
+func (*listed) MostListed() int { return 3 }
 
 func BenchmarkDecode(b *testing.B) {
 	text := []byte(`{"id":"12345678-1234-1234-1234-123456789012","name":"RUNNING","when":"2026-01-02T03:04:05Z","inner":{"n":3},"raw":{"type":"x"},"state":"RUNNING"}`)

@@ -255,6 +255,10 @@ func (b *Binder) sliceCodec(t reflect.Type, o options) codec {
 	}
 	inner := b.codec(elem, options{closed: o.closed, enum: o.enum, enumType: o.enumType})
 	record := elem.Kind() == reflect.Struct && !special(elem)
+	enough := math.MaxInt
+	if listed, ok := reflect.New(elem).Interface().(Listed); ok {
+		enough = listed.MostListed() + 1
+	}
 	kind, noun := "list_type", "list"
 	if o.set {
 		kind, noun = "set_type", "set"
@@ -271,7 +275,7 @@ func (b *Binder) sliceCodec(t reflect.Type, o options) codec {
 		}
 		out := reflect.MakeSlice(t, 0, 4)
 		d.array(func(i int) {
-			if len(d.errs) >= prefect.MaxFields {
+			if len(d.errs) >= prefect.MaxFields || i >= enough {
 				d.skip() // nothing more would be reported, so nothing more is built
 				return
 			}
