@@ -14,9 +14,12 @@ type dialect struct {
 	kept     atomic.Int64
 }
 
-// maxRebound bounds the texts that are kept: what a filter from outside makes of
-// them has no end.
-const maxRebound = 1024
+// What bounds the texts that are kept: there is no end to what filters from outside
+// make of them.
+const (
+	maxRebound      = 1024
+	maxReboundBytes = 16 << 10 // of one
+)
 
 // rebind returns query with the placeholders of the dialect. Queries are written
 // with ?, which stands in no string literal of ours; ?? is a literal ?, for the
@@ -29,7 +32,7 @@ func (d *dialect) rebind(query string) string {
 		return done.(string)
 	}
 	done := numbered(query)
-	if d.kept.Load() < maxRebound {
+	if len(query) <= maxReboundBytes && d.kept.Load() < maxRebound {
 		d.kept.Add(1)
 		d.rebound.Store(query, done)
 	}

@@ -104,6 +104,10 @@ func TestRebinding(t *testing.T) {
 			t.Errorf("on SQLite %s becomes %s", query, got)
 		}
 	}
+	kept := pg.kept.Load()
+	if pg.rebind(strings.Repeat("? OR ", maxReboundBytes)+"?"); pg.kept.Load() != kept {
+		t.Error("a long text is remembered")
+	}
 }
 
 func TestUnreadableURLsNameNoPassword(t *testing.T) {

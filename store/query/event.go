@@ -23,8 +23,7 @@ func Events(d Dialect, f *prefect.EventFilter) (Condition, error) {
 	}
 	if n := f.Event; n != nil {
 		list = append(list, e.prefixes("events.event", n.Prefix), e.in("events.event", n.Name))
-		for _, p := range n.ExcludePrefix {
-			c := e.prefixes("events.event", []string{p})
+		if c := e.prefixes("events.event", n.ExcludePrefix); c.SQL != "" {
 			c.SQL = "NOT (" + c.SQL + ")"
 			list = append(list, c)
 		}
@@ -35,6 +34,9 @@ func Events(d Dialect, f *prefect.EventFilter) (Condition, error) {
 	if r := f.Resource; r != nil {
 		list = append(list, e.in("events.resource_id", r.ID), e.prefixes("events.resource_id", r.IDPrefix),
 			e.labels(r.Labels, "events.resource", "events.resource_id", "NULL"))
+	}
+	if !w.room(subquery * (len(f.Related) + len(f.AnyResource))) {
+		return Condition{}, w.err
 	}
 	for _, r := range f.Related {
 		list = append(list, e.related(r))
@@ -50,6 +52,10 @@ func Events(d Dialect, f *prefect.EventFilter) (Condition, error) {
 	}
 	return And(list...), nil
 }
+
+// subquery is how many patterns a resource counts for that is looked for among the
+// related ones: Postgres plans such joins in minutes when they are hundreds.
+const subquery = 10
 
 type eventWalker struct {
 	*walker
@@ -74,6 +80,9 @@ func (e *eventWalker) in(column string, list []string) Condition {
 // prefixes takes the text as it is: no wildcards, and its case counts.
 func (e *eventWalker) prefixes(column string, list []string) Condition {
 	e.checked(list)
+	if !e.room(len(list)) {
+		return Condition{}
+	}
 	conditions := make([]Condition, len(list))
 	for i, p := range list {
 		conditions[i] = Condition{"substr(" + column + ", 1, length(?)) = ?", []any{p, p}}
@@ -83,6 +92,9 @@ func (e *eventWalker) prefixes(column string, list []string) Condition {
 
 // related is about resources in a role.
 func (e *eventWalker) related(r prefect.EventRelatedFilter) Condition {
+	if !e.room(len(r.ResourcesInRoles)) {
+		return Condition{}
+	}
 	pairs := make([]Condition, len(r.ResourcesInRoles))
 	for i, p := range r.ResourcesInRoles {
 		e.checked(p[:])
@@ -118,6 +130,9 @@ func (e *eventWalker) labels(spec prefect.ResourceSpec, resource, id, role strin
 	var list []Condition
 	for _, label := range slices.Sorted(maps.Keys(spec)) {
 		patterns := spec[label]
+		if !e.room(1 + len(patterns)) {
+			return Condition{}
+		}
 		e.checked(append(slices.Clone(patterns), label))
 		column, args := resource+" ->> CAST(? AS text)", []any{label}
 		switch label {

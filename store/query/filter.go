@@ -27,11 +27,25 @@ func Filter(d Dialect, noun Noun, filter any) (Condition, error) {
 	return c, nil
 }
 
+// maxPatterns bounds what of a filter becomes a condition each: beginnings of names,
+// patterns of labels, related resources. SQLite refuses an expression that is nested
+// a thousand deep, as an OR of half as many is, and Postgres takes long over it.
+const maxPatterns = 200
+
 // walker walks one filter struct. The first error ends it, but the walk goes on.
 type walker struct {
-	d     Dialect
-	table string
-	err   error
+	d        Dialect
+	table    string
+	patterns int
+	err      error
+}
+
+// room counts n patterns more and reports whether the filter may have them.
+func (w *walker) room(n int) bool {
+	if w.patterns += n; w.patterns > maxPatterns {
+		w.fail("a filter has at most %d patterns", maxPatterns)
+	}
+	return w.err == nil
 }
 
 // fields combines the criteria of a filter by its operator. A criteria struct
@@ -254,7 +268,7 @@ func (w *walker) like(tag fieldTag, column, part string) Condition {
 }
 
 func (w *walker) startsWith(column string, v reflect.Value) Condition {
-	if v.Len() == 0 {
+	if v.Len() == 0 || !w.room(v.Len()) {
 		return never()
 	}
 	list := make([]Condition, v.Len())

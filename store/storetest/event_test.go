@@ -3,6 +3,7 @@ package storetest_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -130,8 +131,6 @@ func TestRelatedRows(t *testing.T) {
 	})
 }
 
-// TestEventsThatNoDatabaseTakesAreRefused has Postgres refuse for good what is in
-// the payload of an event alone. SQLite keeps it as the text that it is.
 func TestRelayedEventsTakeThePlaceOfTheirRows(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		run := newFlowRun(t, db, prefect.FlowRun{Name: "r"}, newState(prefect.Pending, at(0)))
@@ -161,6 +160,8 @@ func TestRelayedEventsTakeThePlaceOfTheirRows(t *testing.T) {
 	})
 }
 
+// TestEventsThatNoDatabaseTakesAreRefused has Postgres refuse for good what is in
+// the payload of an event alone. SQLite keeps it as the text that it is.
 func TestEventsThatNoDatabaseTakesAreRefused(t *testing.T) {
 	eachURLAt(t, func(t *testing.T, db *store.DB, url string, _ func(string)) {
 		want := prefect.Code("")
@@ -176,6 +177,46 @@ func TestEventsThatNoDatabaseTakesAreRefused(t *testing.T) {
 			if err != nil && strings.Contains(err.Error(), "999") {
 				t.Errorf("the message repeats what was sent: %v", err)
 			}
+		}
+	})
+}
+
+// TestFiltersOfManyPatterns: as many as are allowed are what both databases take.
+func TestFiltersOfManyPatterns(t *testing.T) {
+	const most = 200
+	list := func(n int, element string) string { return "[" + strings.Repeat(element+",", n-1) + element + "]" }
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		for name, filter := range map[string]func(n int) string{
+			"prefix":         func(n int) string { return `{"event":{"prefix":` + list(n, `"a"`) + `}}` },
+			"exclude prefix": func(n int) string { return `{"event":{"exclude_prefix":` + list(n, `"a"`) + `}}` },
+			"id prefix":      func(n int) string { return `{"resource":{"id_prefix":` + list(n, `"a"`) + `}}` },
+			"label":          func(n int) string { return `{"resource":{"labels":{"a":` + list(n-1, `"!a*"`) + `}}}` },
+			"labels": func(n int) string {
+				spec := make([]string, n)
+				for i := range spec {
+					spec[i] = fmt.Sprintf(`"%d":[]`, i)
+				}
+				return `{"resource":{"labels":{` + strings.Join(spec, ",") + `}}}`
+			},
+			"related":      func(n int) string { return `{"related":` + list((n+9)/10, `{"id":["a"]}`) + `}` },
+			"in roles":     func(n int) string { return `{"related":{"resources_in_roles":` + list(n-10, `["a","b"]`) + `}}` },
+			"any resource": func(n int) string { return `{"any_resource":` + list((n+9)/10, `{"id":["a"]}`) + `}` },
+		} {
+			f := must(prefect.DecodeEventFilter([]byte(filter(most)), at(100)))(t)
+			if _, err := db.FilterEvents(ctx, f, 10, 0); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			f = must(prefect.DecodeEventFilter([]byte(filter(most+1)), at(100)))(t)
+			if _, err := db.CountEvents(ctx, f); prefect.CodeOf(err) != prefect.Invalid {
+				t.Errorf("%s, one too many: %v", name, err)
+			}
+		}
+		queues := func(n int) prefect.Filters {
+			return prefect.Filters{WorkPoolQueues: &prefect.WorkQueueFilter{Name: &prefect.StartsWithCriteria{StartsWith: slices.Repeat([]string{"a"}, n)}}}
+		}
+		must(db.CountFlowRuns(ctx, queues(most)))(t)
+		if _, err := db.CountFlowRuns(ctx, queues(most+1)); prefect.CodeOf(err) != prefect.Invalid {
+			t.Errorf("queues, one too many: %v", err)
 		}
 	})
 }
