@@ -14,6 +14,10 @@ import (
 // the task runs of the leases.
 const tagPrefix = "tag:"
 
+// ofTag is a condition on limits: they are a tag's. LIKE would not mind the case on
+// SQLite.
+const ofTag = "substr(name, 1, 4) = 'tag:'"
+
 // tagLimitName is the name of a tag's limit as the database has it.
 func (d *dialect) tagLimitName(tag string) string {
 	if d.postgres {
@@ -60,7 +64,7 @@ func (db *DB) ReadTagLimit(ctx context.Context, tag string) (*prefect.TagLimit, 
 // ReadTagLimitByID returns a limit by tag. Errors: NotFound, for limits of other
 // kinds as well.
 func (db *DB) ReadTagLimitByID(ctx context.Context, id uuid.UUID) (*prefect.TagLimit, error) {
-	return db.readTagLimit(ctx, "name LIKE 'tag:%' AND id = ?", id)
+	return db.readTagLimit(ctx, ofTag+" AND id = ?", id)
 }
 
 func (db *DB) readTagLimit(ctx context.Context, where string, key any) (l *prefect.TagLimit, err error) {
@@ -82,7 +86,7 @@ func (db *DB) readTagLimit(ctx context.Context, where string, key any) (l *prefe
 // FilterTagLimits returns the limits by tag in order of their tags.
 func (db *DB) FilterTagLimits(ctx context.Context, p prefect.Page) (list []*prefect.TagLimit, err error) {
 	err = db.read(ctx, func(q querier) error {
-		limits, err := all(ctx, q, scanLimit, "SELECT "+limitColumns+" FROM concurrency_limit_v2 WHERE name LIKE 'tag:%' ORDER BY name LIMIT ? OFFSET ?", p.Limit, p.Offset)
+		limits, err := all(ctx, q, scanLimit, "SELECT "+limitColumns+" FROM concurrency_limit_v2 WHERE "+ofTag+" ORDER BY name LIMIT ? OFFSET ?", p.Limit, p.Offset)
 		if err != nil {
 			return err
 		}

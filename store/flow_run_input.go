@@ -48,13 +48,8 @@ func (db *DB) FilterFlowRunInput(ctx context.Context, flowRunID uuid.UUID, prefi
 	args := db.d.args(flowRunID, prefix+"%")
 	where := ""
 	if len(exclude) > 0 {
-		// As one value, in a form that both databases can read.
-		where = db.d.pick(" AND key NOT IN (SELECT value FROM json_each(?))", " AND key <> ALL (CAST(? AS text[]))")
-		var arg any = exclude
-		if !db.d.postgres {
-			arg = string(stringList(exclude))
-		}
-		args = append(args, arg)
+		excluded, arg := db.d.anyKey("key", exclude)
+		where, args = " AND NOT "+excluded, append(args, arg)
 	}
 	err = db.read(ctx, func(q querier) error {
 		list, err = all(ctx, q, scanInput, "SELECT "+inputColumns+" FROM flow_run_input WHERE flow_run_id = ? AND key LIKE ?"+where+

@@ -59,6 +59,14 @@ func withoutNUL(s string) string {
 	return strings.ReplaceAll(s, "\x00", "")
 }
 
+func withoutNULs(list []string) []string {
+	clean := make([]string, len(list))
+	for i, s := range list {
+		clean[i] = withoutNUL(s)
+	}
+	return clean
+}
+
 // FilterLogs returns the logs that f selects, all of them for nil. Errors:
 // Invalid.
 func (db *DB) FilterLogs(ctx context.Context, f *prefect.LogFilter, p prefect.Page) (list []*prefect.Log, err error) {

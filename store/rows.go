@@ -74,11 +74,7 @@ func (d *dialect) anyKey(column string, list []string) (sql string, arg any) {
 	case column == "id" || strings.HasSuffix(column, "_id") || strings.HasSuffix(column, ".id"):
 		return column + " = ANY (CAST(CAST(? AS text[]) AS uuid[]))", list
 	}
-	clean := make([]string, len(list))
-	for i, s := range list {
-		clean[i] = withoutNUL(s)
-	}
-	return column + " = ANY (CAST(? AS text[]))", clean
+	return column + " = ANY (CAST(? AS text[]))", withoutNULs(list)
 }
 
 // affected returns how many rows a statement changed.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"math"
 	"strings"
 
 	"github.com/google/uuid"
@@ -33,7 +34,7 @@ func (db *DB) AcquireSlots(ctx context.Context, r prefect.SlotRequest) (limits [
 			case acquired:
 				l.ActiveSlots += r.Slots
 			default:
-				l.DeniedSlots += r.Slots
+				l.DeniedSlots = min(l.DeniedSlots+r.Slots, math.MaxInt32) // what the column holds
 			}
 			if err := updateLimit(ctx, tx, l); err != nil {
 				return err

@@ -86,7 +86,7 @@ func (db *DB) ClaimTaskRun(ctx context.Context, keys []string, patience time.Dur
 func (db *DB) nextQueued(ctx context.Context, keys []string) (next queued, err error) {
 	list, arg := "json_each(?) k", any(string(stringList(keys)))
 	if db.d.postgres {
-		list, arg = "unnest(CAST(? AS text[])) AS k(value)", keys
+		list, arg = "unnest(CAST(? AS text[])) AS k(value)", withoutNULs(keys)
 	}
 	scan := func(row scanner) (q queued, err error) {
 		err = row.Scan(&q.seq, into(&q.run), into(&q.due))

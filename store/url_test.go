@@ -105,7 +105,7 @@ func TestRebinding(t *testing.T) {
 		}
 	}
 	kept := pg.kept.Load()
-	if pg.rebind(strings.Repeat("? OR ", maxReboundBytes)+"?"); pg.kept.Load() != kept {
+	if pg.rebind(strings.Repeat("? OR ", maxReboundBytes) + "?"); pg.kept.Load() != kept {
 		t.Error("a long text is remembered")
 	}
 }

@@ -243,6 +243,14 @@ func TestNamesWithNUL(t *testing.T) {
 		}
 		must2(db.PutTagLimit(ctx, name, 1))(t)
 		must2(db.AcquireTagSlots(ctx, []string{name}, uuid.New(), at(1<<30)))(t)
+		if claim := must(db.ClaimTaskRun(ctx, []string{name}, time.Minute))(t); claim != nil {
+			t.Errorf("a claim of nothing: %+v", claim)
+		}
+		run := newFlowRun(t, db, prefect.FlowRun{}, nil)
+		check(t, db.CreateFlowRunInput(ctx, &prefect.FlowRunInput{FlowRunID: run.ID, Key: name}))
+		if left := must(db.FilterFlowRunInput(ctx, run.ID, "a", 10, []string{name}))(t); len(left) != 0 {
+			t.Errorf("excluded: %+v", left)
+		}
 		newFlow(t, db, prefect.Flow{Name: name})
 		if created, err := db.CreateFlow(ctx, &prefect.Flow{Name: name}); err != nil || created {
 			t.Errorf("the flow again: created %v, %v", created, err)

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"math"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -113,6 +114,24 @@ func TestSlotsAreTakenAllOrNone(t *testing.T) {
 		}
 		if _, _, err := db.AcquireSlots(ctx, prefect.SlotRequest{Names: []string{"wide"}, Slots: 1, RateLimit: true}); prefect.CodeOf(err) != prefect.Invalid {
 			t.Errorf("a rate limit without decay: %v", err)
+		}
+	})
+}
+
+// TestDenialsEndNoLimit: their count stays within its column.
+func TestDenialsEndNoLimit(t *testing.T) {
+	Each(t, func(t *testing.T, db *store.DB) {
+		ctx := context.Background()
+		const most = math.MaxInt32
+		newLimit(t, db, "full", most)
+		for i := range 3 {
+			_, ok, err := db.AcquireSlots(ctx, prefect.SlotRequest{Names: []string{"full"}, Slots: most})
+			if err != nil || ok != (i == 0) {
+				t.Fatalf("request %d: acquired %v, %v", i, ok, err)
+			}
+		}
+		if l, err := db.ReadConcurrencyLimit(ctx, "full"); err != nil || l.DeniedSlots != most {
+			t.Errorf("%+v, %v", l, err)
 		}
 	})
 }

@@ -22,9 +22,15 @@ func TestTagLimits(t *testing.T) {
 			t.Errorf("put again: created %v, %+v, %v", created, again, err)
 		}
 		check(t, db.CreateConcurrencyLimit(ctx, &prefect.ConcurrencyLimit{ID: id(1), Name: "no tag", Limit: 1, Active: true}))
+		check(t, db.CreateConcurrencyLimit(ctx, &prefect.ConcurrencyLimit{ID: id(2), Name: "TAG:a", Limit: 1, Active: true}))
 		must2(db.PutTagLimit(ctx, "b", 5))(t)
-		_, err = db.ReadTagLimitByID(ctx, id(1))
-		wantCode(t, err, prefect.NotFound)
+		for _, other := range []uuid.UUID{id(1), id(2)} {
+			_, err = db.ReadTagLimitByID(ctx, other)
+			wantCode(t, err, prefect.NotFound)
+		}
+		if all := must(db.FilterTagLimits(ctx, prefect.Page{Limit: 10}))(t); len(all) != 2 {
+			t.Errorf("%d limits of tags, want 2", len(all))
+		}
 		_, err = db.ReadTagLimit(ctx, "none")
 		wantCode(t, err, prefect.NotFound)
 		wantCode(t, db.ResetTagLimit(ctx, "none", nil, at(0)), prefect.NotFound)
