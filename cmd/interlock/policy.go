@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -62,6 +63,10 @@ func policyCommands(ctx context.Context, e env, args []string) error {
 	if len(args) == 0 {
 		return usagef("which command?")
 	}
+	if args[0] == "-h" || args[0] == "--help" {
+		fmt.Fprint(e.stdout, helpPolicy)
+		return nil
+	}
 	run, min, max := policyRun(args[0])
 	if run == nil {
 		return usagef("unknown command %q", args[0])
@@ -79,6 +84,10 @@ func policyCommands(ctx context.Context, e env, args []string) error {
 	set.Uint64Var(&f.fuel, "fuel", 0, "")
 	set.Uint64Var(&f.stack, "stack", 0, "")
 	words, err := parseMixed(set, args[1:])
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Fprint(e.stdout, helpPolicy)
+		return err
+	}
 	if err != nil {
 		return usagef("%v", err)
 	}

@@ -170,6 +170,8 @@ func TestCommandLinesThatAreNotUnderstood(t *testing.T) {
 		{"policy", "list", "--nonsense"},
 		{"serve", "extra"},
 		{"database"},
+		{"database", "upgrade", "extra"},
+		{"database", "upgrade", "--nonsense"},
 		{"help", "nonsense"},
 	} {
 		code, _, errOut := interlockWith(t, http.NotFoundHandler(), args...)
@@ -219,7 +221,8 @@ func TestExplainShowsRulesFactsAndEffects(t *testing.T) {
 }
 
 func TestHelpAnswers(t *testing.T) {
-	for _, args := range [][]string{{}, {"help"}, {"help", "serve"}, {"help", "policy"}, {"help", "database"}, {"help", "settings"}, {"--help"}} {
+	for _, args := range [][]string{{}, {"help"}, {"help", "serve"}, {"help", "policy"}, {"help", "database"}, {"help", "settings"}, {"--help"},
+		{"policy", "--help"}, {"policy", "use", "--help"}, {"database", "--help"}, {"database", "upgrade", "-h"}} {
 		code, out, _ := interlockWith(t, http.NotFoundHandler(), args...)
 		if code != 0 || len(out) < 100 {
 			t.Errorf("%v: exit code %d, output %q", args, code, out)

@@ -109,8 +109,8 @@ func (s *server) storeInput(ctx context.Context, id uuid.UUID, key string, value
 // hydrate replaces the placeholders in input, objects with a __prefect_kind, by
 // what they stand for. Those that need templates or variables are refused.
 func hydrate(input json.RawMessage) (out json.RawMessage, reason string, err error) {
-	var v any
-	if err := json.Unmarshal(input, &v); err != nil {
+	v, err := decodeNumbers(input)
+	if err != nil {
 		return nil, "", err
 	}
 	v, reason = hydrated(v)
@@ -154,12 +154,12 @@ func placeholder(kind, value any) (any, string) {
 	case "none":
 		return value, ""
 	case "json":
-		text, ok := value.(string)
-		var v any
-		if !ok || json.Unmarshal([]byte(text), &v) != nil {
-			return nil, "Error hydrating run input: a json placeholder holds no JSON"
+		if text, ok := value.(string); ok && json.Valid([]byte(text)) {
+			if v, err := decodeNumbers([]byte(text)); err == nil {
+				return v, ""
+			}
 		}
-		return v, ""
+		return nil, "Error hydrating run input: a json placeholder holds no JSON"
 	}
 	return nil, "Error hydrating run input: this kind of placeholder is not supported"
 }

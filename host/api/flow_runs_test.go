@@ -244,9 +244,9 @@ func TestResumeWithInput(t *testing.T) {
 	r.inputs = append(r.inputs, &prefect.FlowRunInput{FlowRunID: run.ID, Key: "s", Value: `{"type":"object"}`})
 	refused(`{"run_input":{"a":"bad"}}`)
 	refused(`{"run_input":{"a":{"__prefect_kind":"jinja","template":"x"}}}`)
-	r.want(201, "POST", path, `{"run_input":{"a":{"__prefect_kind":"json","value":"[1]"},"b":[{"__prefect_kind":"none","value":2}]}}`)
+	r.want(201, "POST", path, `{"run_input":{"a":{"__prefect_kind":"json","value":"[1.0,12345678901234567890]"},"b":[{"__prefect_kind":"none","value":98765432109876543210}]}}`)
 	in, err := r.ReadFlowRunInput(t.Context(), run.ID, "r")
-	if err != nil || in.Value != `{"a":[1],"b":[2]}` {
+	if err != nil || in.Value != `{"a":[1.0,12345678901234567890],"b":[98765432109876543210]}` {
 		t.Errorf("stored input %+v, %v", in, err)
 	}
 }
