@@ -20,11 +20,13 @@ func scanLimit(row scanner) (*prefect.ConcurrencyLimit, error) {
 
 // CreateConcurrencyLimit inserts l. Errors: Conflict for a name that is taken.
 func (db *DB) CreateConcurrencyLimit(ctx context.Context, l *prefect.ConcurrencyLimit) error {
-	return db.write(ctx, func(tx *tx) error {
-		_, err := tx.ExecContext(ctx, insertInto("concurrency_limit_v2", limitColumns), tx.d.args(l.ID, l.Created, l.Updated, l.Active, l.Name,
-			l.Limit, l.ActiveSlots, l.DeniedSlots, l.SlotDecayPerSecond, l.AvgSlotOccupancySeconds)...)
-		return err
-	})
+	return db.write(ctx, func(tx *tx) error { return insertLimit(ctx, tx, l) })
+}
+
+func insertLimit(ctx context.Context, tx *tx, l *prefect.ConcurrencyLimit) error {
+	_, err := tx.ExecContext(ctx, insertInto("concurrency_limit_v2", limitColumns), tx.d.args(l.ID, l.Created, l.Updated, l.Active, l.Name,
+		l.Limit, l.ActiveSlots, l.DeniedSlots, l.SlotDecayPerSecond, l.AvgSlotOccupancySeconds)...)
+	return err
 }
 
 // ReadConcurrencyLimit finds a limit by id or name. Errors: NotFound.

@@ -239,10 +239,9 @@ func saveOwnLimit(ctx context.Context, tx *tx, d *prefect.Deployment) error {
 	l, err := readLimit(ctx, tx, tx.d, key, tx.d.lock("concurrency_limit_v2"))
 	switch {
 	case prefect.CodeOf(err) == prefect.NotFound:
-		l = &prefect.ConcurrencyLimit{ID: prefect.NewID(), Active: true, Name: prefect.DeploymentLimitName(d.ID), Limit: *wanted,
+		l = &prefect.ConcurrencyLimit{ID: prefect.NewID(), Created: now, Updated: now, Active: true, Name: prefect.DeploymentLimitName(d.ID), Limit: *wanted,
 			AvgSlotOccupancySeconds: prefect.DefaultOccupancy}
-		_, err = tx.ExecContext(ctx, insertInto("concurrency_limit_v2", limitColumns), tx.d.args(l.ID, now, now, l.Active, l.Name, l.Limit,
-			l.ActiveSlots, l.DeniedSlots, l.SlotDecayPerSecond, l.AvgSlotOccupancySeconds)...)
+		err = insertLimit(ctx, tx, l)
 	case err == nil && l.Limit != *wanted:
 		l.Decay(now)
 		l.Limit = *wanted
@@ -294,10 +293,7 @@ func deleteStaleRuns(ctx context.Context, tx *tx, id uuid.UUID, stale prefect.St
 		where += " AND next_scheduled_start_time > ?"
 		args = append(args, tx.d.arg(tx.now()))
 	}
-	ids, err := all(ctx, tx, func(row scanner) (id uuid.UUID, err error) {
-		err = row.Scan(into(&id))
-		return id, err
-	}, "DELETE FROM flow_run WHERE "+where+" RETURNING id", args...)
+	ids, err := all(ctx, tx, scanID, "DELETE FROM flow_run WHERE "+where+" RETURNING id", args...)
 	if err != nil || len(ids) == 0 {
 		return err
 	}

@@ -16,10 +16,7 @@ import (
 func (db *DB) Exclusive(ctx context.Context, run prefect.RunType, id uuid.UUID, fn func(orchestrate.Store) error) error {
 	t := tablesOf(run)
 	return db.write(ctx, func(tx *tx) error {
-		_, err := one(func(row scanner) (s string, err error) {
-			err = row.Scan(&s)
-			return s, err
-		}, tx.QueryRowContext(ctx, "SELECT id FROM "+t.run+" WHERE id = ?"+tx.d.lock(t.run), tx.d.arg(id)))
+		_, err := one(scanText, tx.QueryRowContext(ctx, "SELECT id FROM "+t.run+" WHERE id = ?"+tx.d.lock(t.run), tx.d.arg(id)))
 		if err != nil && !errors.Is(err, errNoRow) { // fn makes the run, or finds out
 			return err
 		}

@@ -74,7 +74,7 @@ func (r *factReader) tagLimits(ctx context.Context) (any, error) {
 	where, arg := r.d.anyKey("l.name", names)
 	return all(ctx, r.q, func(row scanner) (l limit, err error) {
 		err = row.Scan(into(&l.ID), &l.Tag, &l.Limit, &l.Active, &l.Used, &l.Mine, &l.Average)
-		l.Tag = strings.TrimPrefix(l.Tag, "tag:")
+		l.Tag = strings.TrimPrefix(l.Tag, tagPrefix)
 		return l, err
 	}, `SELECT l.id, l.name, l."limit", l.active, `+r.used()+", "+mine+`, l.avg_slot_occupancy_seconds FROM concurrency_limit_v2 l
 		WHERE `+where+" ORDER BY l.name", append(r.d.args(r.keys.Now, r.keys.RunID), arg)...)
@@ -84,7 +84,7 @@ func (r *factReader) tagLimits(ctx context.Context) (any, error) {
 func tagLimitNames(tags []string) []string {
 	names := make([]string, len(tags))
 	for i, tag := range tags {
-		names[i] = "tag:" + tag
+		names[i] = tagPrefix + tag
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
@@ -135,9 +135,6 @@ func lockFacts(ctx context.Context, tx *tx, keys orchestrate.FactKeys) error {
 		where += " OR " + named
 		args = append(args, arg)
 	}
-	_, err := all(ctx, tx, func(row scanner) (id string, err error) {
-		err = row.Scan(&id)
-		return id, err
-	}, "SELECT l.id FROM concurrency_limit_v2 l WHERE "+where+" ORDER BY l.id"+tx.d.lock("l"), args...)
+	_, err := all(ctx, tx, scanText, "SELECT l.id FROM concurrency_limit_v2 l WHERE "+where+" ORDER BY l.id"+tx.d.lock("l"), args...)
 	return wrapf(err, "lock limits")
 }

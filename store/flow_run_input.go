@@ -62,11 +62,7 @@ func (db *DB) FilterFlowRunInput(ctx context.Context, flowRunID uuid.UUID, prefi
 // DeleteFlowRunInput deletes the input of a run by its key. Errors: NotFound.
 func (db *DB) DeleteFlowRunInput(ctx context.Context, flowRunID uuid.UUID, key string) error {
 	err := db.write(ctx, func(tx *tx) error {
-		n, err := affected(tx.ExecContext(ctx, "DELETE FROM flow_run_input WHERE flow_run_id = ? AND key = ?", tx.d.args(flowRunID, key)...))
-		if err == nil && n == 0 {
-			err = errNoRow
-		}
-		return err
+		return deleteWhere(ctx, tx, "flow_run_input", "flow_run_id = ? AND key = ?", flowRunID, key)
 	})
 	return named(err, "flow_run_input", key)
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strconv"
 
 	"github.com/google/uuid"
@@ -79,12 +80,8 @@ func (db *DB) DeleteModule(ctx context.Context, digest string, audit *prefect.Po
 				}
 			}
 		}
-		n, err := affected(tx.ExecContext(ctx, "DELETE FROM interlock_policy_module WHERE digest = ?", digest))
-		if err != nil {
+		if err := deleteWhere(ctx, tx, "interlock_policy_module", "digest = ?", digest); err != nil {
 			return err
-		}
-		if n == 0 {
-			return errNoRow
 		}
 		if err := insertAudit(ctx, tx, audit); err != nil {
 			return err
@@ -212,16 +209,12 @@ func policiesChanged(ctx context.Context, tx *tx) error {
 // PolicyRevision returns a number that changes with every change of policies or
 // of the modules they may name.
 func (db *DB) PolicyRevision(ctx context.Context) (int64, error) {
-	scan := func(row scanner) (s string, err error) {
-		err = row.Scan(&s)
-		return s, err
-	}
 	var value string
 	err := db.read(ctx, func(q querier) (err error) {
-		value, err = one(scan, q.QueryRowContext(ctx, "SELECT value FROM interlock_meta WHERE key = ?", revisionKey))
+		value, err = one(scanText, q.QueryRowContext(ctx, "SELECT value FROM interlock_meta WHERE key = ?", revisionKey))
 		return err
 	})
-	if prefect.CodeOf(named(err, "revision", "")) == prefect.NotFound {
+	if errors.Is(err, errNoRow) {
 		return 0, nil
 	}
 	if err != nil {
@@ -314,10 +307,10 @@ func findDecision(ctx context.Context, q querier, d *dialect, run prefect.RunTyp
 	}
 	found, err := one(scan, q.QueryRowContext(ctx, "SELECT d.body, "+stateColumns+" FROM interlock_policy_decision d JOIN "+tablesOf(run).state+
 		" s ON s.id = d.state_id"+stateArtifact+" WHERE d.run_id = ? AND d.transition_id = ? LIMIT 1", d.args(runID, transitionID)...))
-	if err != nil {
-		if prefect.CodeOf(named(err, "decision", "")) == prefect.NotFound {
-			err = nil
-		}
+	switch {
+	case errors.Is(err, errNoRow):
+		return nil, nil, nil
+	case err != nil:
 		return nil, nil, err
 	}
 	return found, s, nil

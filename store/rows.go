@@ -49,6 +49,11 @@ func scanID(row scanner) (id uuid.UUID, err error) {
 	return id, err
 }
 
+func scanText(row scanner) (text string, err error) {
+	err = row.Scan(&text)
+	return text, err
+}
+
 // named makes errNoRow a NotFound that names the noun by its table, and its key.
 func named(err error, table string, key any) error {
 	if !errors.Is(err, errNoRow) {
@@ -87,7 +92,12 @@ func affected(result sql.Result, err error) (int64, error) {
 
 // deleteOne deletes the row of table with that id. Errors: errNoRow.
 func deleteOne(ctx context.Context, tx *tx, table string, id uuid.UUID) error {
-	n, err := affected(tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE id = ?", tx.d.arg(id)))
+	return deleteWhere(ctx, tx, table, "id = ?", id)
+}
+
+// deleteWhere deletes the row of table that a condition selects. Errors: errNoRow.
+func deleteWhere(ctx context.Context, tx *tx, table, where string, keys ...any) error {
+	n, err := affected(tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE "+where, tx.d.args(keys...)...))
 	if err == nil && n == 0 {
 		err = errNoRow
 	}

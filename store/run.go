@@ -6,8 +6,8 @@ import (
 	"github.com/interlock-run/interlock/host/prefect"
 )
 
-// runTimes are the columns of prefect.RunTimes, in the order of runTimesInto and
-// runTimesArgs; %s is the table.
+// runTimesColumns are those of prefect.RunTimes, in the order of runTimesInto and
+// runTimesArgs.
 const runTimesColumns = `state_id, state_type, state_name, state_timestamp, run_count, expected_start_time,
 	next_scheduled_start_time, start_time, end_time, total_run_time`
 

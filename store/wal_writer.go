@@ -137,6 +137,14 @@ func (w *walFile) flush(tls *libc.TLS, file uintptr) int32 {
 	return sqlite3.SQLITE_OK
 }
 
+// flushed writes what was gathered and then does what the plain VFS does.
+func (w *walFile) flushed(tls *libc.TLS, file uintptr, plain func() int32) int32 {
+	if code := w.flush(tls, file); code != sqlite3.SQLITE_OK {
+		return code
+	}
+	return plain()
+}
+
 func walWrite(tls *libc.TLS, file, data uintptr, n int32, offset int64) int32 {
 	w := walOf(file)
 	if len(w.data) > 0 && (offset != w.start+int64(len(w.data)) || len(w.data)+int(n) > walGathered) {
@@ -153,10 +161,9 @@ func walWrite(tls *libc.TLS, file, data uintptr, n int32, offset int64) int32 {
 
 func walRead(tls *libc.TLS, file, data uintptr, n int32, offset int64) int32 {
 	w := walOf(file)
-	if code := w.flush(tls, file); code != sqlite3.SQLITE_OK {
-		return code
-	}
-	return function[func(*libc.TLS, uintptr, uintptr, int32, int64) int32](w.plain.FxRead)(tls, file, data, n, offset)
+	return w.flushed(tls, file, func() int32 {
+		return function[func(*libc.TLS, uintptr, uintptr, int32, int64) int32](w.plain.FxRead)(tls, file, data, n, offset)
+	})
 }
 
 func walSync(tls *libc.TLS, file uintptr, flags int32) int32 {
@@ -176,18 +183,16 @@ func walSync(tls *libc.TLS, file uintptr, flags int32) int32 {
 
 func walTruncate(tls *libc.TLS, file uintptr, size int64) int32 {
 	w := walOf(file)
-	if code := w.flush(tls, file); code != sqlite3.SQLITE_OK {
-		return code
-	}
-	return function[func(*libc.TLS, uintptr, int64) int32](w.plain.FxTruncate)(tls, file, size)
+	return w.flushed(tls, file, func() int32 {
+		return function[func(*libc.TLS, uintptr, int64) int32](w.plain.FxTruncate)(tls, file, size)
+	})
 }
 
 func walFileSize(tls *libc.TLS, file, size uintptr) int32 {
 	w := walOf(file)
-	if code := w.flush(tls, file); code != sqlite3.SQLITE_OK {
-		return code
-	}
-	return function[func(*libc.TLS, uintptr, uintptr) int32](w.plain.FxFileSize)(tls, file, size)
+	return w.flushed(tls, file, func() int32 {
+		return function[func(*libc.TLS, uintptr, uintptr) int32](w.plain.FxFileSize)(tls, file, size)
+	})
 }
 
 // walClose leaves unwritten what was never synced: no commit needs it.

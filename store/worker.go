@@ -48,9 +48,11 @@ func (db *DB) FilterWorkers(ctx context.Context, pool uuid.UUID, f *prefect.Work
 	err = db.read(ctx, func(q querier) error {
 		list, err = all(ctx, q, func(row scanner) (*prefect.Worker, error) {
 			w := &prefect.Worker{}
-			err := row.Scan(into(&w.ID), into(&w.Created), into(&w.Updated), &w.Name, into(&w.WorkPoolID), into(&w.LastHeartbeatTime), &w.HeartbeatIntervalSeconds)
+			if err := row.Scan(into(&w.ID), into(&w.Created), into(&w.Updated), &w.Name, into(&w.WorkPoolID), into(&w.LastHeartbeatTime), &w.HeartbeatIntervalSeconds); err != nil {
+				return nil, err
+			}
 			w.Status = w.StatusAt(now)
-			return w, err
+			return w, nil
 		}, "SELECT "+workerColumns+" FROM worker"+c.Where()+" ORDER BY worker.last_heartbeat_time DESC, worker.id LIMIT ? OFFSET ?", append(c.Args, p.Limit, p.Offset)...)
 		return err
 	})
@@ -60,11 +62,7 @@ func (db *DB) FilterWorkers(ctx context.Context, pool uuid.UUID, f *prefect.Work
 // DeleteWorker deletes a worker of a pool. Errors: NotFound.
 func (db *DB) DeleteWorker(ctx context.Context, pool uuid.UUID, name string) error {
 	err := db.write(ctx, func(tx *tx) error {
-		n, err := affected(tx.ExecContext(ctx, "DELETE FROM worker WHERE work_pool_id = ? AND name = ?", tx.d.args(pool, name)...))
-		if err == nil && n == 0 {
-			err = errNoRow
-		}
-		return err
+		return deleteWhere(ctx, tx, "worker", "work_pool_id = ? AND name = ?", pool, name)
 	})
 	return named(err, "worker", name)
 }

@@ -64,14 +64,6 @@ func described(registry Registry, m *prefect.PolicyModule) moduleReply {
 	return moduleReply{m, registry.Quarantined(m.Digest)}
 }
 
-// orEmpty makes a nil list marshal as [].
-func orEmpty[T any](items []T) []T {
-	if items == nil {
-		return []T{}
-	}
-	return items
-}
-
 func (s *server) readModule(w http.ResponseWriter, r *http.Request) error {
 	registry, err := s.registry()
 	if err != nil {

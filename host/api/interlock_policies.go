@@ -16,7 +16,7 @@ func (s *server) listPolicies(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.marshal(w, r, http.StatusOK, orEmpty(policies))
+	return s.marshal(w, r, http.StatusOK, prefect.OrEmpty(policies))
 }
 
 func (s *server) readPolicy(w http.ResponseWriter, r *http.Request) error {
@@ -106,7 +106,7 @@ func (s *server) listPolicyVersions(w http.ResponseWriter, r *http.Request) erro
 	if err != nil {
 		return err
 	}
-	return s.marshal(w, r, http.StatusOK, orEmpty(versions))
+	return s.marshal(w, r, http.StatusOK, prefect.OrEmpty(versions))
 }
 
 // rollback is the body of POST /interlock/policies/{name}/rollback.

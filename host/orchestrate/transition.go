@@ -214,7 +214,7 @@ func (o *Orchestrator) record(t *Transition, plan Plan, policy string, outcome *
 		Policy: policy, PolicyVersion: plan.Version(),
 		ProposedType: t.Proposed.Type, ProposedName: t.Proposed.Name,
 		Status: outcome.Status, DelaySeconds: outcome.DelaySeconds, Tries: try,
-		Rules: notNil(outcome.Rules), FactsRead: notNil(plan.Facts()),
+		Rules: prefect.OrEmpty(outcome.Rules), FactsRead: prefect.OrEmpty(plan.Facts()),
 	}
 	if outcome.Reason != "" {
 		d.Reason = &outcome.Reason
@@ -230,12 +230,4 @@ func (o *Orchestrator) record(t *Transition, plan Plan, policy string, outcome *
 		d.StateID, d.FinalType, d.FinalName = &s.ID, &s.Type, &s.Name
 	}
 	return d
-}
-
-// notNil makes no list an empty one, which is [] as JSON and not null.
-func notNil[T any](list []T) []T {
-	if list == nil {
-		return []T{}
-	}
-	return list
 }

@@ -21,3 +21,11 @@ func (o Optional[T]) Apply(dst *T) {
 		*dst = o.Value
 	}
 }
+
+// OrEmpty makes no list an empty one, which is [] as JSON and not null.
+func OrEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
