@@ -3,7 +3,6 @@ package sandbox
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/tetratelabs/wazero/api"
@@ -52,76 +51,39 @@ func (g gauge) overflown() bool { return int32(g.depth.Get()) < 0 }
 // charge takes fuel for work of the host. The guest notices at its next check.
 func (g gauge) charge(units uint64) { g.fuel.Set(g.fuel.Get() - units) }
 
-// watch stops a guest from outside.
+// watch ends a call whose time is up or whose caller gave up. It is looked at
+// between two slices, when the guest has come back to Go anyway: so a call needs
+// no timer and nobody beside it, and one that is short costs nothing.
 type watch struct {
-	stop  api.MutableGlobal // what the guest looks at between two slices
-	timer *time.Timer       // made at the first call
-
-	mu       sync.Mutex
-	running  bool
-	call     uint64 // counts the calls
+	stop     api.MutableGlobal // what the guest looks at between two slices
+	ctx      context.Context   // of the caller; nil between calls
 	deadline time.Time
 	allowed  time.Duration // from begin to deadline
 	stopped  CallErrorKind // why, or ""
+	slices   int           // since begin
 }
 
-// begin watches one call until the returned function is called.
-func (w *watch) begin(ctx context.Context, deadline time.Time) (end func()) {
-	w.mu.Lock()
-	w.call++
-	w.running, w.deadline, w.allowed, w.stopped = true, deadline, time.Until(deadline), ""
+// begin watches one call until end.
+func (w *watch) begin(ctx context.Context, now, deadline time.Time) {
+	w.ctx, w.deadline, w.allowed, w.stopped, w.slices = ctx, deadline, deadline.Sub(now), "", 0
 	w.stop.Set(0)
-	call := w.call
-	w.mu.Unlock()
-
-	if w.timer == nil {
-		w.timer = time.AfterFunc(w.allowed, w.expire)
-	} else {
-		w.timer.Reset(w.allowed)
-	}
-	if ctx.Done() == nil {
-		return w.end
-	}
-	release := context.AfterFunc(ctx, func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if w.running && w.call == call {
-			w.halt(KindCancelled)
-		}
-	})
-	return func() {
-		release()
-		w.end()
-	}
 }
 
-func (w *watch) end() {
-	w.timer.Stop()
-	w.mu.Lock()
-	w.running = false
-	w.mu.Unlock()
-}
+func (w *watch) end() { w.ctx = nil }
 
-// expire is what the timer calls, maybe late: for a call that is over.
-func (w *watch) expire() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.running && !time.Now().Before(w.deadline) {
-		w.halt(KindDeadline)
+// look raises the flag if the call has to end. The guest sees it after the slice
+// that it has just been given.
+func (w *watch) look() {
+	w.slices++
+	switch {
+	case w.ctx == nil || w.stopped != "":
+		return
+	case w.ctx.Err() != nil:
+		w.stopped = KindCancelled
+	case !time.Now().Before(w.deadline):
+		w.stopped = KindDeadline
+	default:
+		return
 	}
-}
-
-// halt raises the flag. The guest reads it in native code, without a lock: it
-// sees it at one of the next slices.
-func (w *watch) halt(why CallErrorKind) {
-	if w.stopped == "" {
-		w.stopped = why
-		w.stop.Set(1)
-	}
-}
-
-func (w *watch) cause() CallErrorKind {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.stopped
+	w.stop.Set(1)
 }

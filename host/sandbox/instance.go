@@ -3,6 +3,7 @@ package sandbox
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"strings"
 	"time"
 
@@ -68,7 +69,7 @@ func instantiate(ctx context.Context, m *Module) (*instance, error) {
 	inst.evaluator = guest.ExportedFunction(abi.ExportEvaluate)
 	inst.gauge = newGauge(guest, m.metered)
 	inst.watch.stop = global(guest, m.metered.Stop)
-	inst.linear.yield = global(guest, m.metered.Yield)
+	inst.linear.yield, inst.linear.pause = global(guest, m.metered.Yield), inst.pause
 	for _, name := range m.metered.Globals {
 		if g, ok := guest.ExportedGlobal(name).(api.MutableGlobal); ok {
 			inst.globals = append(inst.globals, g)
@@ -102,9 +103,10 @@ func (inst *instance) run(name string, f api.Function, fuel uint64, stack []uint
 	l := inst.module.limits
 	inst.host.begin(CallOptions{Seed: inst.module.digest}, l.LogBytes, inst.gauge)
 	inst.gauge.set(fuel, l.StackBytes)
-	end := inst.watch.begin(context.Background(), time.Now().Add(l.LoadTime))
+	now := time.Now()
+	inst.watch.begin(context.Background(), now, now.Add(l.LoadTime))
 	err := f.CallWithStack(inst.ctx, stack)
-	end()
+	inst.watch.end()
 	if err != nil {
 		failed := inst.failed(err)
 		words := ""
@@ -116,6 +118,20 @@ func (inst *instance) run(name string, f api.Function, fuel uint64, stack []uint
 	return nil
 }
 
+// patientSlices is how many slices a call gets before it has to let others run:
+// more than the usual call needs, which so is done without waiting for anybody.
+const patientSlices = 16
+
+// pause is between two slices of a guest. That it is in Go is what the garbage
+// collector waits for.
+func (inst *instance) pause() {
+	inst.watch.look()
+	if inst.watch.slices > patientSlices {
+		inst.linear.stray()
+		runtime.Gosched()
+	}
+}
+
 func (inst *instance) close() {
 	_ = inst.guest.Close(context.Background())
 }
@@ -125,9 +141,11 @@ func (inst *instance) evaluate(ctx context.Context, in []byte, o CallOptions, de
 	started := time.Now()
 	inst.host.begin(o, inst.module.limits.LogBytes, inst.gauge)
 	inst.gauge.set(o.Fuel, o.StackBytes)
-	end := inst.watch.begin(ctx, deadline)
+	inst.watch.begin(ctx, started, deadline)
+	inst.linear.enter()
 	out, failed := inst.exchange(in)
-	end()
+	inst.linear.leave()
+	inst.watch.end()
 	if failed == nil && inst.gauge.left() < 0 {
 		failed = inst.fail(KindFuel, inst.gauge.spent())
 	}
@@ -174,7 +192,7 @@ func (inst *instance) fail(kind CallErrorKind, reason string) *CallError {
 // failed explains an error of wazero: what was added to the guest traps like the
 // guest itself, but leaves traces.
 func (inst *instance) failed(err error) *CallError {
-	switch cause := inst.watch.cause(); {
+	switch cause := inst.watch.stopped; {
 	case cause == KindDeadline:
 		return inst.fail(cause, fmt.Sprintf("the call ran for more than %s", inst.watch.allowed.Round(time.Millisecond)))
 	case cause != "":

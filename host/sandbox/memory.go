@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"bytes"
-	"runtime"
 
 	"github.com/tetratelabs/wazero/api"
 )
@@ -11,6 +10,7 @@ import (
 type ground struct {
 	limit  uint64            // bytes that the guest may have
 	yield  api.MutableGlobal // see meter.Options.Yield; nil until there is an instance
+	pause  func()            // what is done then
 	shrunk uint64            // when not 0: the next answer, whatever is asked for
 }
 
@@ -21,7 +21,7 @@ func (l *linear) Reallocate(size uint64) []byte {
 		return l.bytes[:size]
 	}
 	if l.yield != nil && l.yield.Get() != 0 {
-		runtime.Gosched()
+		l.pause()
 		return nil
 	}
 	if size > l.limit || size > uint64(len(l.bytes)) {

@@ -100,18 +100,21 @@ func (i *image) close() {
 type linear struct {
 	ground
 	bytes   []byte
-	regions [64]pageRegion // for dirty pages
+	regions [64]pageRegion // the dirty pages
+	dirty   int            // how many regions there are, as the last scan has it; -1: not known
+	scanned int            // up to where that looked
+	faults  faults
 }
 
 func newLinear(most uint64) *linear {
 	if most == 0 {
-		return &linear{}
+		return &linear{dirty: -1}
 	}
 	bytes, err := unix.Mmap(-1, 0, int(most), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
 	if err != nil {
-		return &linear{}
+		return &linear{dirty: -1}
 	}
-	return &linear{bytes: bytes}
+	return &linear{bytes: bytes, dirty: -1}
 }
 
 // Free is wazero's call at the end.
@@ -124,6 +127,7 @@ func (l *linear) Free() {
 
 // attach makes the memory a copy of the image.
 func (l *linear) attach(i *image) error {
+	l.dirty = -1
 	if i.file < 0 {
 		copyChanged(l.bytes, i.bytes)
 		return nil
@@ -147,6 +151,7 @@ func (l *linear) reset(i *image, size int) error {
 	if i.pagemap != nil && l.copyDirty(i, size) == nil {
 		return nil
 	}
+	l.dirty = -1
 	if err := unix.Madvise(l.bytes[:size], unix.MADV_DONTNEED); err != nil {
 		return fmt.Errorf("let go of dirty pages: %w", err)
 	}
@@ -187,17 +192,25 @@ func (a *scanArgument) scan(pagemap *os.File) (int, syscall.Errno) {
 }
 
 // copyDirty copies back the pages that are no longer the file's own, and clears
-// those that there were not.
+// those that there were not. A page becomes this memory's own by a fault and is so
+// from then on: without a fault since the last scan, they are the ones that it
+// found, and there is no need for another.
 func (l *linear) copyDirty(i *image, size int) error {
 	base := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(l.bytes))))
+	end := base + uint64(size)
+	if l.faults.none() && l.dirty >= 0 && size <= l.scanned {
+		l.copyBack(i, base, end, l.regions[:l.dirty])
+		return nil
+	}
+	l.dirty = -1
 	arg := scanArgument{
-		start: base, end: base + uint64(size),
+		start: base, end: end,
 		vec: uint64(uintptr(unsafe.Pointer(&l.regions))), vecLen: uint64(len(l.regions)),
 		categoryInverted: pageIsFile, categoryMask: pageIsFile,
 		categoryAnyOf: pageIsHere | pageIsSwap, returnMask: pageIsHere,
 	}
 	pages := uint64(0)
-	for arg.start < arg.end {
+	for first := true; arg.start < arg.end; first = false {
 		n, errno := arg.scan(i.pagemap)
 		if errno != 0 {
 			return errno
@@ -206,16 +219,31 @@ func (l *linear) copyDirty(i *image, size int) error {
 			if pages += (r.end - r.start) >> pageSizeBits; pages > manyDirty {
 				return errTooDirty
 			}
-			n := 0
-			if from := r.start - base; from < uint64(len(i.bytes)) {
-				n = copy(l.bytes[from:r.end-base], i.bytes[from:])
-			}
-			clear(l.bytes[r.start-base+uint64(n) : r.end-base])
 		}
+		l.copyBack(i, base, end, l.regions[:n])
 		if n < len(l.regions) {
+			if first {
+				l.dirty, l.scanned = n, size
+			}
 			return nil
 		}
 		arg.start = arg.walkEnd
 	}
 	return nil
+}
+
+// copyBack brings regions back to the image, as far as the memory reaches. What lies
+// beyond was brought back when it last reached there.
+func (l *linear) copyBack(i *image, base, end uint64, regions []pageRegion) {
+	for _, r := range regions {
+		if r.start >= end {
+			continue
+		}
+		from, to := r.start-base, min(r.end, end)-base
+		n := uint64(0)
+		if from < uint64(len(i.bytes)) {
+			n = uint64(copy(l.bytes[from:to], i.bytes[from:]))
+		}
+		clear(l.bytes[from+n : to])
+	}
 }

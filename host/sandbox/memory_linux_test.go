@@ -43,3 +43,90 @@ func TestResets(t *testing.T) {
 		}
 	}
 }
+
+// TestPagesAreNotForgotten writes to pages of a memory that grows and is taken
+// back, to some for the first time and to others again, which is no fault, and
+// wants all of them brought back, whether or not somebody counted faults.
+func TestPagesAreNotForgotten(t *testing.T) {
+	const page, least, most = 4 << 10, 2 << 20, 3 << 20
+	view := bytes.Repeat([]byte{7}, least)
+	i, err := newImage(view)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer i.close()
+	l := newLinear(most)
+	defer l.Free()
+	if err := l.attach(i); err != nil {
+		t.Fatal(err)
+	}
+	for round, c := range []struct {
+		size    int // of the memory after the call
+		pages   []int
+		counted bool
+	}{
+		{least, []int{1}, true},
+		{least, []int{1}, true},
+		{most, []int{1, 700}, true}, // beyond the image
+		{least, []int{1, 2}, true},  // the scan does not look there
+		{least, []int{1}, true},
+		{most, []int{700}, true}, // again: no fault
+		{most, []int{700, 2}, true},
+		{least, []int{3}, false},
+		{least, []int{3}, true},
+		{most, []int{701}, true},
+		{most, nil, true},
+		{most - page, []int{701, 700}, false},
+	} {
+		if c.counted {
+			l.enter()
+		}
+		for _, p := range c.pages {
+			l.bytes[p*page+5] = 0xff
+		}
+		if c.counted {
+			l.leave()
+		}
+		if err := l.reset(i, c.size); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(l.bytes[:least], view) || !bytes.Equal(l.bytes[least:], make([]byte, most-least)) {
+			t.Fatalf("call %d left something behind", round)
+		}
+	}
+}
+
+// TestScansAreSpared wants the scan for dirty pages to be the first call's alone.
+// Without a kernel that tells there is nothing to spare.
+func TestScansAreSpared(t *testing.T) {
+	view := make([]byte, 2<<20)
+	i, err := newImage(view)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer i.close()
+	if i.pagemap == nil || !faultsAreCounted() {
+		t.Log("this kernel tells of no dirty pages or counts no faults")
+		return
+	}
+	l := newLinear(2 << 20)
+	defer l.Free()
+	if err := l.attach(i); err != nil {
+		t.Fatal(err)
+	}
+	spared := 0
+	for range 20 {
+		l.enter()
+		l.bytes[5]++
+		l.leave()
+		if l.faults.counted && !l.faults.taken {
+			spared++
+		}
+		if err := l.reset(i, len(view)); err != nil || l.bytes[5] != 0 {
+			t.Fatal(err, l.bytes[5])
+		}
+	}
+	if spared < 10 {
+		t.Errorf("%d of 20 calls were without a fault", spared)
+	}
+}

@@ -35,3 +35,8 @@ func (l *linear) reset(i *image, size int) error {
 	clear(l.bytes[copy(l.bytes, i.bytes):size])
 	return nil
 }
+
+// enter, stray and leave tell when a guest runs, which nobody wants to know here.
+func (l *linear) enter() {}
+func (l *linear) stray() {}
+func (l *linear) leave() {}
