@@ -56,7 +56,7 @@ func warmUp(m *Module) {
 	m.Evaluate([]byte(`{"abi":1,"now":"2000-01-01T00:00:00.000000Z","run_type":"flow_run","rules":[{"name":"","config":{}}],"facts":{},` +
 		`"transition":{"id":"0","initial_state":{"type":"RUNNING"},"proposed_state":{"type":"FAILED"}},"run":{"total_run_time":0.5}}`))
 	m.Rules, m.context = rules, Context{}
-	for _, size := range [...]int{16, 32, 48, 64, 96, 128, 192, 256} {
+	for _, size := range [...]int{8, 16, 24, 32, 48, 64, 80, 96, 112, 128, 160, 192, 256, 384, 512} {
 		guest.bytes, guest.pointers = make([]byte, size), make([]*byte, size/int(unsafe.Sizeof(uintptr(0))))
 	}
 	guest.bytes, guest.pointers = nil, nil
