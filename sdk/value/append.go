@@ -9,6 +9,9 @@ const hexDigits = "0123456789abcdef"
 
 // AppendString appends s as a JSON string. What is not UTF-8 becomes U+FFFD.
 func AppendString(dst []byte, s string) []byte {
+	if quote(dst, s) {
+		return dst[:len(dst)+len(s)+2]
+	}
 	plain := skipPlain(unsafe.Slice(unsafe.StringData(s), len(s)), 0)
 	dst = append(append(dst, '"'), s[:plain]...)
 	if plain < len(s) {

@@ -13,6 +13,16 @@ func (p *parser) quick() int { return -1 }
 // find is search.
 func (d *Doc) find(object uint32, key string) uint32 { return d.search(object, key) }
 
+// findAll is find for each of the keys.
+func (d *Doc) findAll(object uint32, keys []string, into []uint32) {
+	for k, key := range keys {
+		into[k] = d.search(object, key)
+	}
+}
+
+// quote says that the string has to be appended otherwise.
+func quote([]byte, string) bool { return false }
+
 // skipPlain returns the position of the first byte from pos on that does not
 // stand for itself in a string: a quote, a backslash, a control character or a
 // part of a longer rune. It looks at eight bytes at once.

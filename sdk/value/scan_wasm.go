@@ -69,17 +69,33 @@ func (p *parser) quick() int {
 //go:noescape
 func skipPlain(text []byte, pos int) int
 
-// find is search, but for an object with a key that has escapes before the one
-// that is looked for: -1.
+// quote appends s as a JSON string within the capacity of dst, if there is room
+// and no byte of it has to be escaped or looked at; it says whether that was so.
 //
 //go:noescape
-func find(d *Doc, object uint32, key string) int32
+func quote(dst []byte, s string) bool
+
+// pick notes the indexes of the values of an object's members, of count keys as
+// far as they come in this order; found is of how many. It is -1 if there is a key
+// with escapes before: then it has to be searched.
+//
+//go:noescape
+func pick(d *Doc, object uint32, keys *string, count int, into *uint32) (found int32)
 
 // find is search.
-func (d *Doc) find(object uint32, key string) uint32 {
-	i := find(d, object, key)
-	if i < 0 {
+func (d *Doc) find(object uint32, key string) (i uint32) {
+	if pick(d, object, &key, 1, &i) < 0 {
 		return d.search(object, key)
 	}
-	return uint32(i)
+	return i
+}
+
+// findAll is find for each of the keys.
+func (d *Doc) findAll(object uint32, keys []string, into []uint32) {
+	if len(keys) == 0 || len(into) < len(keys) {
+		return
+	}
+	for k := max(0, int(pick(d, object, &keys[0], len(keys), &into[0]))); k < len(keys); k++ {
+		into[k] = d.find(object, keys[k])
+	}
 }

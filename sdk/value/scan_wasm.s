@@ -461,15 +461,16 @@ bytes:
 	I64Store ret+32(FP)
 	RET
 
-// The registers of find, beside TEXT_, NODES and NODE.
-#define KEY R0
-#define SIZE R1
+// The registers of pick, beside TEXT_, NODES and NODE.
+#define KEY R0    // address of the key that is looked for
+#define KEYS R1   // address after the last key
 #define AT R3
-#define LAST R6
+#define LAST R6   // address after the object's nodes
 #define LEFT R7
+#define INTO R10  // address for the index of the member in hand
 
-// func find(d *Doc, object uint32, key string) int32
-TEXT ·find(SB), NOSPLIT, $0-36
+// func pick(d *Doc, object uint32, keys *string, count int, into *uint32) (found int32)
+TEXT ·pick(SB), NOSPLIT, $0-44
 	I64Const $0
 	Set C
 found:
@@ -502,10 +503,15 @@ found:
 		I64Add
 		Set LAST
 		MOVE(NODE, 16)
-		I64Load key_base+16(FP)
-		Set KEY
-		I64Load key_len+24(FP)
-		Set SIZE
+		I64Load keys+16(FP)
+		Tee KEY
+		I64Load count+24(FP)
+		I64Const $4
+		I64Shl
+		I64Add
+		Set KEYS
+		I64Load into+32(FP)
+		Set INTO
 members:
 		Loop
 			Get NODE
@@ -526,15 +532,16 @@ other:
 			Block
 				Get NODE
 				I32WrapI64
-				I64Load32U $0
-				Set AT
+				I64Load32U $4
 				Get NODE
 				I32WrapI64
-				I64Load32U $4
-				Get AT
+				I64Load32U $0
+				Tee AT
 				I64Sub
 				Tee LEFT
-				Get SIZE
+				Get KEY
+				I32WrapI64
+				I64Load $8
 				I64Ne
 				BrIf other
 				Get TEXT_
@@ -542,6 +549,8 @@ other:
 				I64Add
 				Set AT
 				Get KEY
+				I32WrapI64
+				I64Load $0
 				Set W
 same:
 				Loop
@@ -561,6 +570,8 @@ same:
 					Get LEFT
 					I64Eqz
 					If
+						Get INTO
+						I32WrapI64
 						Get NODE
 						Get NODES
 						I64Sub
@@ -568,8 +579,15 @@ same:
 						I64ShrU
 						I64Const $1
 						I64Add
-						Set C
-						Br found
+						I64Store32 $0
+						MOVE(C, 1)
+						MOVE(INTO, 4)
+						MOVE(KEY, 16)
+						Get KEY
+						Get KEYS
+						I64GeU
+						BrIf found
+						Br other
 					End
 					Get AT; I32WrapI64; I64Load8U $0
 					Get W; I32WrapI64; I64Load8U $0
@@ -594,5 +612,96 @@ same:
 	End
 	Get SP
 	Get C
-	I64Store32 ret+32(FP)
+	I64Store32 found+40(FP)
+	RET
+
+// func quote(dst []byte, s string) bool
+TEXT ·quote(SB), NOSPLIT, $0-41
+	I64Const $0
+	Set STATE // whether it is done
+odd:
+	Block
+		I64Load dst_len+8(FP)
+		I64Load s_len+32(FP)
+		I64Add
+		I64Const $2
+		I64Add
+		I64Load dst_cap+16(FP)
+		I64GtS
+		BrIf odd
+		I64Load dst_base+0(FP)
+		I64Load dst_len+8(FP)
+		I64Add
+		Tee AT
+		I32WrapI64
+		I32Const $0x22
+		I32Store8 $0
+		MOVE(AT, 1)
+		I64Load s_base+24(FP)
+		Tee POS
+		I64Load s_len+32(FP)
+		I64Add
+		Set END
+eights:
+		Loop
+			Get POS
+			I64Const $8
+			I64Add
+			Get END
+			I64LeU
+			If
+				ODD
+				I64Eqz
+				I32Eqz
+				BrIf odd
+				Get AT; I32WrapI64
+				Get POS; I32WrapI64; I64Load $0
+				I64Store $0
+				MOVE(AT, 8)
+				MOVE(POS, 8)
+				Br eights
+			End
+		End
+bytes:
+		Loop
+			Get POS
+			Get END
+			I64LtU
+			If
+				Get POS
+				I32WrapI64
+				I64Load8U $0
+				Tee C
+				I64Const $0x20
+				I64Sub
+				I64Const $0x60
+				I64GeU
+				BrIf odd
+				Get C
+				I64Const $0x22
+				I64Eq
+				BrIf odd
+				Get C
+				I64Const $0x5c
+				I64Eq
+				BrIf odd
+				Get AT
+				I32WrapI64
+				Get C
+				I64Store8 $0
+				MOVE(AT, 1)
+				MOVE(POS, 1)
+				Br bytes
+			End
+		End
+		Get AT
+		I32WrapI64
+		I32Const $0x22
+		I32Store8 $0
+		I64Const $1
+		Set STATE
+	End
+	Get SP
+	Get STATE
+	I64Store8 ret+40(FP)
 	RET

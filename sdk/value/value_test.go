@@ -211,6 +211,62 @@ func TestAppendStringRoundTrips(t *testing.T) {
 	}
 }
 
+// TestAppendStringWithinItsRoom appends strings of all lengths with an odd byte at
+// each place of them, to slices with and without room for it.
+func TestAppendStringWithinItsRoom(t *testing.T) {
+	for size := range 20 {
+		for at := -1; at < size; at++ {
+			for _, odd := range []byte{'"', '\\', 0x1f, 0x7f, 0xc3} {
+				s := bytes.Repeat([]byte{'a'}, size)
+				if at >= 0 {
+					s[at] = odd
+				}
+				want := string(AppendString(make([]byte, 0, 200), string(s)))
+				for _, room := range []int{0, size, size + 1, size + 2, size + 3, 100} {
+					dst := append(make([]byte, 0, 3+room), "abc"...)
+					if got := string(AppendString(dst, string(s))); got != "abc"+want {
+						t.Fatalf("%q with room for %d: %s", s, room, got)
+					}
+					for _, b := range dst[3:cap(dst)][min(room, len(want)):] {
+						if b != 0 {
+							t.Fatalf("%q with room for %d: written beyond its end", s, room)
+						}
+					}
+				}
+				var back string
+				if err := json.Unmarshal([]byte(want), &back); err != nil || back != string([]rune(string(s))) {
+					t.Fatalf("%q is %s: %v", s, want, err)
+				}
+			}
+		}
+	}
+}
+
+func TestPickIsGetOfEach(t *testing.T) {
+	for _, text := range []string{
+		`{"a":1,"bb":[1,{"a":2}],"ccc":{"a":3},"a long key":4,"":5}`, `{"a long key":4,"ccc":{"a":3},"bb":[],"a":1}`, `{"bb":1}`,
+		`{"x":0,"a":1,"y":0,"ccc":2,"z":0}`, `{"\u0061":1,"bb":2,"ccc":3}`, `{"a":1,"b\u0062":2,"ccc":3}`, `{}`, `[]`, `"a"`, `null`,
+	} {
+		v, err := Parse([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, keys := range [][]string{{}, {"a"}, {"a", "bb", "ccc"}, {"ccc", "bb", "a"}, {"bb", "none", "a long key", ""}, {"", "a"}} {
+			picked := make([]Value, len(keys))
+			v.Pick(keys, picked)
+			for k, key := range keys {
+				if want := v.Get(key); picked[k] != want {
+					t.Errorf("%s of %s: %s, want %s", key, text, picked[k].Raw(), want.Raw())
+				}
+			}
+		}
+	}
+	var none [1]Value
+	if (Value{}).Pick([]string{"a"}, none[:]); none[0].Kind() != Absent {
+		t.Error("nothing has a member")
+	}
+}
+
 func TestADocIsUsedAgain(t *testing.T) {
 	var d Doc
 	text := []byte(`{"a":[1,2,3],"b":{"c":"some text"}}`)
