@@ -7,55 +7,89 @@ import (
 
 // Context is what a rule is asked about. It is good for one call.
 type Context struct {
-	root     value.Value
-	rule     *Rule
-	config   value.Value
-	phase    Phase
-	now      Time
-	intended StateType
-	initial  State
-	proposed State
-	run      Run
-	chance   Chance
+	root       value.Value
+	members    [rootMembers]value.Value
+	transition [transitionMembers]value.Value
+	rule       *Rule
+	config     value.Value
+	phase      Phase
+	now        Time
+	intended   StateType
+	initial    State
+	proposed   State
+	run        Run
+	chance     Chance
 }
+
+// The members of a context and of its transition, in the order in which the host
+// writes them: so they are found in one walk.
+const (
+	rootABI = iota
+	rootPhase
+	rootNow
+	rootSeed
+	rootRunType
+	rootRules
+	rootTransition
+	rootRun
+	rootFacts
+	rootMembers
+)
+
+const (
+	transitionID = iota
+	transitionInitial
+	transitionProposed
+	transitionIntended
+	transitionForce
+	transitionClient
+	transitionMembers
+)
+
+var (
+	rootKeys       = []string{"abi", "phase", "now", "seed", "run_type", "rules", "transition", "run", "facts"}
+	transitionKeys = []string{"id", "initial_state", "proposed_state", "intended_type", "force", "client"}
+)
 
 // read takes from a context what every rule needs, and returns what is wrong
 // with it.
 func (c *Context) read(root value.Value) (failure string) {
 	*c = Context{root: root}
-	if version, ok := root.Get("abi").Int(); !ok || version != abi.Version {
+	root.Pick(rootKeys, c.members[:])
+	if version, ok := c.members[rootABI].Int(); !ok || version != abi.Version {
 		return "the context's abi is not 1"
 	}
 	var ok bool
-	if c.now, ok = root.Get("now").Time(); !ok {
+	if c.now, ok = c.members[rootNow].Time(); !ok {
 		return "the context's now is not a time"
 	}
-	switch phase := root.Get("phase"); {
+	switch phase := c.members[rootPhase]; {
+	case phase.Is(abi.PhaseBefore), phase.IsNull():
 	case phase.Is(abi.PhaseAfter):
 		c.phase = After
-	case !phase.Is(abi.PhaseBefore) && !phase.IsNull():
+	default:
 		return "the context's phase is unknown"
 	}
-	if root.Get("rules").Kind() != value.Array {
+	if c.members[rootRules].Kind() != value.Array {
 		return "the context's rules are not a list"
 	}
-	transition := root.Get("transition")
-	if transition.Kind() != value.Object || root.Get("run").Kind() != value.Object {
+	if c.members[rootTransition].Kind() != value.Object || c.members[rootRun].Kind() != value.Object {
 		return "the context lacks a transition or a run"
 	}
-	if !c.initial.read(transition.Get("initial_state")) {
+	c.members[rootTransition].Pick(transitionKeys, c.transition[:])
+	if !c.initial.read(c.transition[transitionInitial]) {
 		return "the context's initial_state is not a state"
 	}
-	if !c.proposed.read(transition.Get("proposed_state")) {
+	if !c.proposed.read(c.transition[transitionProposed]) {
 		return "the context's proposed_state is not a state"
 	}
 	c.intended = c.proposed.Type()
-	if intended := transition.Get("intended_type"); !intended.IsNull() {
+	if intended := c.transition[transitionIntended]; !intended.IsNull() {
 		if c.intended = stateTypeOf(intended); c.intended == 0 {
 			return "the context's intended_type is not a state type"
 		}
 	}
-	c.run.fields = root.Get("run")
+	c.run.fields = c.members[rootRun]
 	return ""
 }
 
@@ -85,7 +119,7 @@ func (c *Context) made(s *NewState) State {
 	made := State{typ: s.Type, made: abi.ResultNone}
 	made.name.set(s.Type.defaultName())
 	if s.MessageFrom != 0 {
-		made.message = c.source(s.MessageFrom).message
+		made.message = c.source(s.MessageFrom).wholeMessage()
 	}
 	if s.DataFrom != 0 {
 		made.made = c.source(s.DataFrom).Result()
@@ -112,7 +146,7 @@ func (c *Context) Now() Time { return c.now }
 // chance, for each rule its own.
 func (c *Context) Chance() *Chance {
 	if !c.chance.seeded {
-		c.chance = newChance(c.root.Get("seed"), c.rule.Name)
+		c.chance = newChance(c.members[rootSeed], c.rule.Name)
 	}
 	return &c.chance
 }
@@ -149,7 +183,7 @@ func (c *Context) Run() *Run { return &c.run }
 
 // RunType returns the kind of the run.
 func (c *Context) RunType() RunType {
-	if c.root.Get("run_type").Is(abi.RunTypeTask) {
+	if c.members[rootRunType].Is(abi.RunTypeTask) {
 		return TaskRun
 	}
 	return FlowRun
@@ -157,32 +191,32 @@ func (c *Context) RunType() RunType {
 
 // Force reports whether the client asked for its state to be set by force.
 func (c *Context) Force() bool {
-	force, _ := c.root.Get("transition").Get("force").Bool()
+	force, _ := c.transition[transitionForce].Bool()
 	return force
 }
 
 // TransitionID returns the id that the client gave to its proposal, "" for none.
 func (c *Context) TransitionID() string {
-	id, _ := c.root.Get("transition").Get("id").Text()
+	id, _ := c.transition[transitionID].Text()
 	return id
 }
 
 // ClientVersion returns the version of the client's library.
 func (c *Context) ClientVersion() Version {
-	client := c.root.Get("transition").Get("client")
+	client := c.transition[transitionClient]
 	pre, _ := client.Get("prerelease").Bool()
 	return Version{text: client.Get("version"), release: client.Get("release"), prerelease: pre}
 }
 
 // APIVersion returns the version of the API that the client speaks.
 func (c *Context) APIVersion() Version {
-	client := c.root.Get("transition").Get("client")
+	client := c.transition[transitionClient]
 	return Version{text: client.Get("api_version"), release: client.Get("api_release")}
 }
 
 // Fact returns a fact by the name under which the rule declares it; null when
 // what it is about does not exist.
-func (c *Context) Fact(name string) Value { return c.root.Get("facts").Get(name) }
+func (c *Context) Fact(name string) Value { return c.members[rootFacts].Get(name) }
 
 // CachedState returns the state of the fact cached_state; found is false when
 // nothing is cached.

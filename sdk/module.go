@@ -167,7 +167,7 @@ func (m *Module) decide(in []byte) (failure string) {
 	if failure = c.read(root); failure != "" {
 		return failure
 	}
-	rules := root.Get("rules")
+	rules := c.members[rootRules]
 	last := rules.Len() - 1
 	for i, asked := range rules.Elements() {
 		rule := m.find(asked.Get("name"))

@@ -95,11 +95,8 @@ func (r *Run) Policy(field string) Value { return r.fields.Get("empirical_policy
 // Retries returns how often the run may be tried again; ok is false when nothing
 // was said about it.
 func (r *Run) Retries() (n int, ok bool) {
-	v := r.Policy("retries")
-	if _, ok := v.Int(); !ok {
-		return 0, false
-	}
-	return intOf(v), true
+	whole, ok := r.Policy("retries").Int()
+	return bounded(whole), ok
 }
 
 // RetryDelay returns the flow run's delay between attempts in seconds, 0 if
@@ -147,11 +144,13 @@ func textOf(v value.Value) string {
 	return s
 }
 
-// intOf returns a count; what does not fit an int of 32 bits is its bound.
 func intOf(v value.Value) int {
 	n, _ := v.Int()
-	return int(min(max(n, -1<<31), 1<<31-1))
+	return bounded(n)
 }
+
+// bounded returns a count; what does not fit an int of 32 bits is its bound.
+func bounded(n int64) int { return int(min(max(n, -1<<31), 1<<31-1)) }
 
 func contains(list value.Value, s string) bool {
 	for _, v := range list.Elements() {

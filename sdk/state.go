@@ -5,14 +5,14 @@ import (
 	"github.com/interlock-run/interlock/sdk/value"
 )
 
-// State is a state as a rule sees it. The zero value is none.
+// State is a state as a rule sees it. The zero value is none. What a rule does not
+// ask for is not read.
 type State struct {
 	typ     StateType
+	fields  value.Value // in the context; absent for a state that a rule made
 	name    text
 	message text
-	result  value.Value
-	made    string // the result of a state that a rule made
-	details value.Value
+	made    string   // the result of a state that a rule made
 	patches []Detail // over details, later ones first
 }
 
@@ -25,7 +25,15 @@ type text struct {
 
 func (t *text) set(s string) { t.written, t.isSet = s, true }
 
-func (t *text) string() string {
+// of returns the text, which is of a state with these fields.
+func (t text) of(fields value.Value, key string) text {
+	if !t.isSet {
+		t.read = fields.Get(key)
+	}
+	return t
+}
+
+func (t text) string() string {
 	if t.isSet {
 		return t.written
 	}
@@ -38,11 +46,7 @@ func (s *State) read(v value.Value) bool {
 	if v.IsNull() {
 		return true
 	}
-	s.typ = stateTypeOf(v.Get("type"))
-	s.name.read = v.Get("name")
-	s.message.read = v.Get("message")
-	s.result = v.Get("result")
-	s.details = v.Get("state_details")
+	s.typ, s.fields = stateTypeOf(v.Get("type")), v
 	return s.typ != 0
 }
 
@@ -72,25 +76,33 @@ func (s *State) Type() StateType {
 }
 
 // Name returns the name, "" for no state.
-func (s *State) Name() string { return s.name.string() }
+func (s *State) Name() string { return s.name.of(s.fields, "name").string() }
 
 // Named reports whether the state has this name.
 func (s *State) Named(name string) bool {
 	if s.name.isSet {
 		return s.name.written == name
 	}
-	return s.name.read.Is(name)
+	return s.fields.Get("name").Is(name)
 }
 
 // Message returns the message, "" for none; long ones are cut at 4096 bytes.
-func (s *State) Message() string { return s.message.string() }
+func (s *State) Message() string { return s.wholeMessage().string() }
+
+// wholeMessage is the message with where it comes from.
+func (s *State) wholeMessage() text {
+	if s.fields.Kind() == value.Absent {
+		return s.message // of a state that a rule made
+	}
+	return s.message.of(s.fields, "message")
+}
 
 // Result tells what the state's data is: one of the contract's results.
 func (s *State) Result() string {
 	if s.made != "" {
 		return s.made
 	}
-	return resultOf(s.result)
+	return resultOf(s.fields.Get("result"))
 }
 
 // Detail returns a field of state_details, null or absent if it is not set.
@@ -104,7 +116,7 @@ func (s *State) Detail(field string) Value {
 			return v
 		}
 	}
-	return s.details.Get(field)
+	return s.fields.Get("state_details").Get(field)
 }
 
 // patch lays what a decision writes over s.
