@@ -16,11 +16,28 @@ func applyDetails(d *prefect.StateDetails, details map[string]abi.Raw) error {
 		if field == nil {
 			return fmt.Errorf("state_details has no field %q to write", key)
 		}
-		if err := json.Unmarshal(text, field); err != nil {
+		if err := readDetail(field, text); err != nil {
 			return fmt.Errorf("state_details.%s: %w", key, err)
 		}
 	}
 	return nil
+}
+
+// readDetail reads a detail into its field, which is empty. What rules write most, a
+// time or null, needs no reflection.
+func readDetail(field any, text []byte) error {
+	if string(text) == "null" {
+		return nil
+	}
+	if at, is := field.(**prefect.Time); is {
+		t := new(prefect.Time)
+		if err := t.UnmarshalJSON(text); err != nil {
+			return err
+		}
+		*at = t
+		return nil
+	}
+	return json.Unmarshal(text, field)
 }
 
 // cleared empties the field of that name and returns a pointer to it: what it

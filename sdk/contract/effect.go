@@ -22,7 +22,7 @@ func (r *verdictReader) effects(path string, v value.Value) []abi.Effect {
 
 // effect reads one effect. Which fields it has hangs on its type.
 func (r *verdictReader) effect(path string, v value.Value) abi.Effect {
-	e := abi.Effect{Type: r.oneOf(path+".type", v.Get("type"), abi.Effects()...), On: abi.OnStands}
+	e := abi.Effect{Type: r.oneOf(r.at(path, ".", "type", ""), v.Get("type"), abi.Effects()...), On: abi.OnStands}
 	if r.err != nil {
 		return e
 	}

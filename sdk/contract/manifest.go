@@ -26,7 +26,7 @@ func ParseManifest(text []byte) (*abi.Manifest, error) {
 	if err != nil {
 		return nil, errors.New("the manifest is not JSON: " + err.Error())
 	}
-	var r reader
+	r := reader{locate: true}
 	m := new(abi.Manifest)
 	r.object("manifest", v, func(key, path string, v value.Value) bool {
 		switch key {

@@ -9,8 +9,21 @@ import (
 	"github.com/interlock-run/interlock/sdk/value"
 )
 
-// reader walks a text and keeps the first error.
-type reader struct{ err error }
+// reader walks a text and keeps the first error. Only one that is told to locate
+// knows its paths: to put them together takes longer than to read, and nobody
+// asks for them unless something is wrong.
+type reader struct {
+	err    error
+	locate bool
+}
+
+// at returns a path's member or element.
+func (r *reader) at(path, before, name, after string) string {
+	if !r.locate {
+		return ""
+	}
+	return path + before + name + after
+}
 
 func (r *reader) fail(path, reason string) {
 	if r.err == nil {
@@ -37,7 +50,7 @@ func (r *reader) object(path string, v value.Value, field func(key, path string,
 		if r.err != nil {
 			return
 		}
-		if !field(key, path+"."+key, member) {
+		if !field(key, r.at(path, ".", key, ""), member) {
 			r.fail(path, "has an unknown field "+strconv.Quote(key))
 		}
 	}
@@ -52,7 +65,7 @@ func (r *reader) elements(path string, v value.Value, element func(path string, 
 		if r.err != nil {
 			return
 		}
-		element(path+"["+strconv.Itoa(i)+"]", e)
+		element(r.at(path, "[", strconv.Itoa(i), "]"), e)
 	}
 }
 

@@ -48,7 +48,20 @@ func ParseVerdict(text []byte, c Call) (*abi.Verdict, error) {
 	if err != nil {
 		return nil, errors.New("the verdict is not JSON: " + err.Error())
 	}
-	r := verdictReader{call: c, proposed: c.ProposedType}
+	verdict, err := readVerdict(v, c, false)
+	if err != nil {
+		verdict, err = readVerdict(v, c, true)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return verdict, nil
+}
+
+// readVerdict is ParseVerdict of what is JSON. Its errors are of use only if it
+// locates them.
+func readVerdict(v value.Value, c Call, locate bool) (*abi.Verdict, error) {
+	r := verdictReader{reader: reader{locate: locate}, call: c, proposed: c.ProposedType}
 	verdict := new(abi.Verdict)
 	r.object("verdict", v, func(key, path string, v value.Value) bool {
 		switch key {
@@ -76,10 +89,7 @@ func ParseVerdict(text []byte, c Call) (*abi.Verdict, error) {
 	case verdict.Error != "" && answered == len(c.Rules):
 		r.fail("verdict", "an error beside an answer to every rule")
 	}
-	if r.err != nil {
-		return nil, r.err
-	}
-	return verdict, nil
+	return verdict, r.err
 }
 
 type verdictReader struct {
@@ -144,7 +154,7 @@ func (r *verdictReader) decision(path string, v value.Value, rule *abi.RuleManif
 func (r *verdictReader) shape(path string, d *abi.Decision, state value.Value, rule *abi.RuleManifest) {
 	hasState := state.Kind() != value.Absent
 	if hasState && (d.Decision == abi.Accept || d.Decision == abi.Reject) {
-		d.State = r.state(path+".state", state, d.Decision)
+		d.State = r.state(r.at(path, ".", "state", ""), state, d.Decision)
 	}
 	switch d.Decision {
 	case "":
