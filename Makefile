@@ -82,9 +82,10 @@ fmt: ## gofmt -w
 bench: bench-sandbox ## side by side with the reference in one run; prints ratios
 	$(GO) run ./test/bench
 
-bench-sandbox: build venv ## what guests in several languages and the built-in rules cost
+bench-sandbox: build venv ## what guests in several languages and the built-in rules cost, alone and in whole requests
 	@$(GO) test -run '^$$' -bench '^BenchmarkCost$$' -benchtime 1x ./host/sandbox
 	@$(GO) test -run '^$$' -bench '^BenchmarkEvaluation$$' -benchtime 1x ./host/policy
+	@$(GO) test -run '^$$' -bench '^BenchmarkShare$$' -benchtime 1x ./host
 
 test-guests: build venv ## conformance of guests in every language; Rust's needs a rustc, see sdk/rust/build.sh
 	INTERLOCK_EVERY_LANGUAGE=1 $(GO) test -count=1 ./test/guests

@@ -28,6 +28,14 @@ const (
 	costInstances = 64
 )
 
+// What a call in the sandbox shall take at most, on a machine on which plain wazero
+// takes so long for a small guest in C of the same rule.
+const (
+	aimGo        = 17 * time.Microsecond
+	aimSmall     = 5 * time.Microsecond
+	aimYardstick = 1950 * time.Nanosecond
+)
+
 // BenchmarkCost prints what guests of several languages cost that decide the same:
 // a call by wazero alone, with its own option for termination, metered, and with
 // all of the sandbox; and what loading and keeping them takes. A language whose
@@ -42,14 +50,23 @@ func BenchmarkCost(b *testing.B) {
 	fmt.Println("µs a call: median (least) of rounds that took turns. The guest in Go has all built-in rules, those in C and Rust the one.")
 	fmt.Println("\n| | " + strings.Join(callColumns, " | ") + " | metered : plain | sandbox : plain |\n|" + strings.Repeat("---|", len(callColumns)+3))
 	var rows []string
+	var yardstick time.Duration
 	for _, g := range guests.All() {
 		bytes, err := g.Build(context.Background())
 		if err != nil {
 			rows = append(rows, fmt.Sprintf("\n%s is left out: %s", g.Name, firstLine(err)))
 			continue
 		}
-		callRow(b, g.Name, bytes, in)
+		plain := callRow(b, g.Name, bytes, in)
+		if g.Name == "C" {
+			yardstick = plain
+		}
 		rows = append(rows, loadRow(b, g.Name, bytes, in))
+	}
+	if yardstick > 0 {
+		fmt.Printf("\nHow fast this machine is: the guest in C takes %s µs in plain wazero, a small one of the same rule took %s where the aims were set,\n"+
+			"which are %s µs in the sandbox for Go and %s for C and Rust: %.1f times as long.\n",
+			micros(yardstick), micros(aimYardstick), micros(aimGo), micros(aimSmall), float64(yardstick)/float64(aimYardstick))
 	}
 	fmt.Println("\n| | bytes | metered | load, compiling | load from the cache | instantiate | KiB a pooled instance | fuel a call |\n|---|---|---|---|---|---|---|---|")
 	fmt.Println(strings.Join(rows, "\n"))
@@ -57,8 +74,9 @@ func BenchmarkCost(b *testing.B) {
 
 var callColumns = []string{"plain wazero", "wazero's option", "metered", "sandbox"}
 
-// callRow measures and prints the calls of one guest.
-func callRow(b *testing.B, name string, bytes, in []byte) {
+// callRow measures and prints the calls of one guest, and returns the median of plain
+// ones.
+func callRow(b *testing.B, name string, bytes, in []byte) time.Duration {
 	plain := newPlain(b, bytes, wazero.NewRuntimeConfigCompiler())
 	option := newPlain(b, bytes, wazero.NewRuntimeConfigCompiler().WithCloseOnContextDone(true))
 	counted := newPlain(b, meteredBytes(b, bytes), wazero.NewRuntimeConfigCompiler())
@@ -92,6 +110,7 @@ func callRow(b *testing.B, name string, bytes, in []byte) {
 		cells = append(cells, fmt.Sprintf("%.2f (%.2f)", float64(median(took[k]))/float64(median(took[0])), float64(took[k][0])/float64(took[0][0])))
 	}
 	fmt.Println("| " + strings.Join(cells, " | ") + " |")
+	return median(took[0])
 }
 
 // meteredBytes is a guest that counts its work and needs nobody to look after it.

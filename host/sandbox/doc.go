@@ -36,7 +36,7 @@
 //     only loads them, and what was admitted under the same caps is not read again.
 //     A damaged or lost file costs a compilation. Tested by damaging files in every
 //     way.
-//   - Isolate (snapshot.go, memory_linux.go): each call starts from the state
+//   - Isolate (snapshot.go, memory_linux.go, faults_linux.go): each call starts from the state
 //     after _initialize, interlock_manifest and one interlock_alloc, which know no
 //     input. Memory is mapped copy-on-write from a snapshot and the pages
 //     that a call wrote are copied back; globals are set again. An instance that
