@@ -44,6 +44,8 @@ type Config struct {
 
 	Sandbox sandbox.Limits // zero fields take the sandbox's defaults
 
+	QuarantineAfter int // errors in a row after which a policy module is not asked any more
+
 	Version string // of this binary, as /api/interlock tells it
 }
 
@@ -67,6 +69,7 @@ func DefaultConfig() Config {
 		Services:           true,
 		Metrics:            true,
 		Policies:           true,
+		QuarantineAfter:    5,
 	}
 }
 
@@ -115,6 +118,7 @@ func settings() []setting {
 		{[]string{"INTERLOCK_HOME"}, "directory of the default database and the compilation cache", text(func(c *Config) *string { return &c.Home })},
 		{[]string{"INTERLOCK_SERVICES"}, "run the periodic services in this process", boolean(func(c *Config) *bool { return &c.Services })},
 		{[]string{"INTERLOCK_POLICIES"}, "off decides by the bookkeeping alone", boolean(func(c *Config) *bool { return &c.Policies })},
+		{[]string{"INTERLOCK_QUARANTINE_AFTER"}, "errors in a row after which a policy module is not asked any more", number(func(c *Config) *int { return &c.QuarantineAfter }, 1, 1<<30)},
 	}, sandboxSettings()...)
 }
 

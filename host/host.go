@@ -129,7 +129,7 @@ func (s *Server) openPolicies(ctx context.Context, db *store.DB, counts *meters)
 	registry, err := policy.Open(ctx, policy.Config{
 		Store: db, Modules: policy.Sandbox(runtime), Builtin: wasm,
 		Defaults: DefaultPolicies(), Settings: RuleSettings(&s.config),
-		Now: now, Logger: s.logger, Publish: s.hub.Publish,
+		QuarantineAfter: s.config.QuarantineAfter, Now: now, Logger: s.logger, Publish: s.hub.Publish,
 	})
 	if err != nil {
 		return nil, err

@@ -8,5 +8,5 @@ import (
 // Check admits a module without a registry and returns its manifest. Errors:
 // Invalid.
 func Check(ctx context.Context, modules Modules, wasm []byte) (json.RawMessage, error) {
-	return (&Registry{library: newLibrary(modules)}).Check(ctx, wasm)
+	return (&Registry{library: newLibrary(modules, 0)}).Check(ctx, wasm)
 }

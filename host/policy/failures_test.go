@@ -271,3 +271,19 @@ func TestTheBuiltInIsNeverInQuarantine(t *testing.T) {
 		t.Errorf("%d calls", core.calls.Load())
 	}
 }
+
+func TestQuarantineAfter(t *testing.T) {
+	for set, want := range map[int]int64{0: quarantineAfter, 2: 2, 1000: 10} {
+		h, bad := failing(t, "fallback", callError(sandbox.KindTrap))
+		h.library.after = newLibrary(h.modules, set).after
+		for _, health := range h.library.health {
+			health.after = h.library.after
+		}
+		for range 10 {
+			h.decide(transition(prefect.Running, prefect.Paused))
+		}
+		if n := bad.calls.Load(); n != want {
+			t.Errorf("after %d: %d calls, want %d", set, n, want)
+		}
+	}
+}

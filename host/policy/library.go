@@ -29,14 +29,18 @@ type module struct {
 // library holds the loaded modules by digest.
 type library struct {
 	modules Modules
+	after   int32 // see health
 
 	mu     sync.Mutex
 	loaded map[string]*module
 	health map[string]*health
 }
 
-func newLibrary(modules Modules) *library {
-	return &library{modules: modules, loaded: map[string]*module{}, health: map[string]*health{}}
+func newLibrary(modules Modules, after int) *library {
+	if after == 0 {
+		after = quarantineAfter
+	}
+	return &library{modules: modules, after: int32(after), loaded: map[string]*module{}, health: map[string]*health{}}
 }
 
 // get returns a module, read by bytes if it is not loaded. The caller must put
@@ -110,7 +114,7 @@ func describe(loaded Module) (*module, error) {
 	if err != nil {
 		return nil, &sandbox.RefusedError{Offset: -1, Reason: err.Error()}
 	}
-	m := &module{Module: loaded, manifest: manifest, schemas: map[string]*jsonschema.Schema{}, health: &health{}}
+	m := &module{Module: loaded, manifest: manifest, schemas: map[string]*jsonschema.Schema{}}
 	for i, rule := range manifest.Rules {
 		if rule.ConfigSchema == nil {
 			continue
@@ -128,7 +132,7 @@ func describe(loaded Module) (*module, error) {
 func (l *library) healthOf(digest string) *health {
 	h := l.health[digest]
 	if h == nil {
-		h = &health{}
+		h = &health{after: l.after}
 		l.health[digest] = h
 	}
 	return h
@@ -138,7 +142,7 @@ func (l *library) healthOf(digest string) *health {
 func (l *library) readmit(digest string) (was bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.healthOf(digest).streak.Swap(0) >= quarantineAfter
+	return l.healthOf(digest).streak.Swap(0) >= l.after
 }
 
 // quarantined reports whether a module is in quarantine in this process.

@@ -12,27 +12,29 @@ import (
 	"github.com/interlock-run/interlock/host/sandbox"
 )
 
-// quarantineAfter is how many errors in a row keep a module from being asked.
+// quarantineAfter is how many errors in a row keep a module from being asked,
+// unless [Config] says other.
 const quarantineAfter = 5
 
 // health counts a module's errors in a row. It outlives the module: taking a
 // module out of a policy and putting it back in does not heal it.
 type health struct {
+	after       int32 // errors in a row that are too many
 	streak      atomic.Int32
 	badVerdicts atomic.Uint64
 }
 
-func (h *health) quarantined() bool { return h.streak.Load() >= quarantineAfter }
+func (h *health) quarantined() bool { return h.streak.Load() >= h.after }
 
 // fault notes an error and reports whether it is the one that quarantines.
-func (h *health) fault() bool { return h.streak.Add(1) == quarantineAfter }
+func (h *health) fault() bool { return h.streak.Add(1) == h.after }
 
 // success begins the count anew. A call that was under way when the module was
 // quarantined does not end that.
 func (h *health) success() {
 	for {
 		n := h.streak.Load()
-		if n == 0 || n >= quarantineAfter || h.streak.CompareAndSwap(n, 0) {
+		if n == 0 || n >= h.after || h.streak.CompareAndSwap(n, 0) {
 			return
 		}
 	}
@@ -59,7 +61,7 @@ func (r *Registry) fault(m *module, e *entry, cause error) {
 		return
 	}
 	r.log.Error("a policy module is in quarantine: it is not asked until it is readmitted", "module", m.Digest())
-	reason := cut(fmt.Sprintf("%d errors in a row, the last of entry %s: %v", quarantineAfter, e.Name, cause), maxAuditReason)
+	reason := cut(fmt.Sprintf("%d errors in a row, the last of entry %s: %v", m.health.after, e.Name, cause), maxAuditReason)
 	digest, name := m.Digest(), m.manifest.Name
 	// Beside the evaluation, which may be holding up every other writer.
 	r.announcing.Go(func() {

@@ -32,8 +32,11 @@ type Config struct {
 	// Settings are configs of built-in rules by rule name, from the server's
 	// settings, for entries that have none of their own.
 	Settings map[string]json.RawMessage
-	Now      func() prefect.Time
-	Logger   *slog.Logger
+	// QuarantineAfter is how many errors in a row keep a module from being asked; 0
+	// stands for 5.
+	QuarantineAfter int
+	Now             func() prefect.Time
+	Logger          *slog.Logger
 	// Publish stores and publishes an event of the server's own, as one that a
 	// client sent; nil: nobody is told.
 	Publish func(ctx context.Context, events ...*prefect.Event) error
@@ -62,7 +65,7 @@ var _ orchestrate.Evaluator = (*Registry)(nil)
 // more is reported and handled by the failure mode of its entries. Errors: the
 // built-in does not load, the database does not answer.
 func Open(ctx context.Context, c Config) (*Registry, error) {
-	r := &Registry{config: c, log: c.Logger, library: newLibrary(c.Modules), lanes: newLanes()}
+	r := &Registry{config: c, log: c.Logger, library: newLibrary(c.Modules, c.QuarantineAfter), lanes: newLanes()}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
