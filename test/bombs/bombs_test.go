@@ -4,7 +4,6 @@ package bombs
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"os"
 	"slices"
@@ -14,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/interlock-run/interlock/host"
 	"github.com/interlock-run/interlock/host/prefect"
 	"github.com/interlock-run/interlock/host/sandbox"
 	"github.com/interlock-run/interlock/host/sandbox/wasmtest"
@@ -31,7 +29,7 @@ const (
 	verdict    = "verdict"
 
 	quarantineAfter = 5 // failures in a row
-	patience        = 20
+	never           = 1 << 30
 
 	// eventDeadline is for the event of a quarantine: only a test that fails waits
 	// so long.
@@ -40,19 +38,26 @@ const (
 
 func TestMain(m *testing.M) {
 	sandbox.MaybeRunCompileChild()
+	if len(os.Args) == 4 && os.Args[1] == serverArgument {
+		if err := serve(os.Args[2:], os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
 
 // scale is how much is done: little in every run of the tests, INTERLOCK_BOMBS times
-// of each bomb in make bombs, in rounds with and without it in turns.
-type scale struct{ drops, rounds int }
+// of each bomb in make bombs, and again as often for those that miss an aim, until
+// it is known whether that was chance.
+type scale struct{ volleys, repeats int }
 
 func scaled() scale {
 	if n, err := strconv.Atoi(os.Getenv("INTERLOCK_BOMBS")); err == nil && n > 0 {
-		const rounds = 2
-		return scale{drops: (n + rounds - 1) / rounds, rounds: rounds}
+		return scale{volleys: (n + atOnce - 1) / atOnce, repeats: 4}
 	}
-	return scale{drops: 8, rounds: 1}
+	return scale{volleys: 1}
 }
 
 // TestBombs drops each bomb on a server: it is refused, or put in the place of
@@ -60,89 +65,92 @@ func scaled() scale {
 // tells the reason, the built-in rule decides, every run ends, and after five
 // failures nobody asks it any more.
 func TestBombs(t *testing.T) {
-	s := start(t)
+	table(t, "As a server is set up, a module in quarantine after 5 failures", quarantineAfter, func(wasmtest.Bomb) bool { return true })
+}
+
+// TestBombsWithoutQuarantine has the server ask for ever, as if a module failed
+// often but never five times in a row.
+func TestBombsWithoutQuarantine(t *testing.T) {
+	table(t, "Quarantine held open, each meets the module", never, func(b wasmtest.Bomb) bool { return b.Outcome != "refused" })
+}
+
+// table drops bombs on a server of its own and prints what each cost.
+func table(t *testing.T, title string, after int, which func(wasmtest.Bomb) bool) {
 	n := scaled()
-	fmt.Printf(row, "bomb", "found", "median", "slowest", "pause", "without", "memory", "others' p99", "without")
-	all := slices.Concat(wasmtest.Bombs(manifest), answers())
-	var worst extremes
-	for _, b := range all {
-		var with, without figures
-		for range n.rounds {
-			without.add(s.measure(t, n.drops, s.fail))
-			with.add(s.drop(t, b, n.drops))
+	favoured := n.repeats > 0 && favour()
+	s := start(t, after)
+	printHeading(title)
+	var lines []line
+	for _, b := range slices.Concat(wasmtest.Bombs(manifest), answers()) {
+		if !which(b) {
+			continue
 		}
-		with.print(b, &without)
-		worst.note(b, &with, &without)
+		l := line{bomb: b, without: []figures{s.without(t, b, n)}}
+		for k := 0; k == 0 || k <= n.repeats && !l.aimed(); k++ {
+			l.with = append(l.with, s.drop(t, b, n))
+			l.without = append(l.without, s.without(t, b, n))
+		}
+		l.print()
+		lines = append(lines, l)
 		if t.Failed() {
 			t.Fatalf("after %s", b.Name)
 		}
 	}
-	fmt.Printf("bombs: %d bombs, each %d times, %d at once beside %d clients: each refused or contained with its reason, every run ended; %s\n",
-		len(all), n.drops*n.rounds, atOnce, clients, &worst)
+	fmt.Printf("bombs: %d, each %d times or more, each refused or contained with its reason, 0 deaths, every run ended; preferred to other work: %v\n%s",
+		len(lines), n.volleys*atOnce, favoured, verdictOf(lines))
 }
 
-// server is a server in this process, so that its pauses are this process's.
-type server struct {
-	*rest.Client
-	flow string
-}
-
-func start(t *testing.T) *server {
+// without is a phase without a bomb: the clients alone beside uploads that are
+// refused, else with runs that fail as they do with it.
+func (s *server) without(t *testing.T, b wasmtest.Bomb, n scale) figures {
 	t.Helper()
-	c := host.DefaultConfig()
-	c.Home, c.Port, c.LogLevel = t.TempDir(), 0, slog.LevelError
-	c.Sandbox.Deadline = 5 * time.Minute // a bomb is to be stopped by what it does, however slow the machine
-	running, err := host.New(t.Context(), c, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
+	if b.Outcome == "refused" {
+		return s.measure(t, n.volleys, nil)
 	}
-	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-	ended := make(chan error, 1)
-	go func() { ended <- running.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
-	s := &server{Client: rest.New("http://"+running.Addr(), 0)}
-	var flow struct{ ID string }
-	if err := s.Post(t.Context(), "/flows/", map[string]any{"name": "bombs"}, &flow); err != nil {
-		t.Fatal(err)
-	}
-	s.flow = flow.ID
-	return s
+	_, shots := s.failing(t, n)
+	return s.measure(t, n.volleys, shots)
 }
 
 // drop uploads a bomb as often as is wanted, or puts it into the policy and has as
 // many runs fail.
-func (s *server) drop(t *testing.T, b wasmtest.Bomb, drops int) figures {
+func (s *server) drop(t *testing.T, b wasmtest.Bomb, n scale) figures {
 	t.Helper()
 	if b.Outcome == "refused" {
-		return s.measure(t, drops, func(t *testing.T) time.Duration { return s.refused(t, b) })
+		upload := func(t *testing.T) time.Duration { return s.refused(t, b) }
+		return s.measure(t, n.volleys, slices.Repeat([]shot{upload}, n.volleys*atOnce))
 	}
 	digest := s.push(t, b)
 	s.put(t, prefect.PolicyEntry{Name: entryName, Module: digest, Rule: rule, OnError: prefect.Fallback})
 	defer s.put(t, prefect.PolicyEntry{Name: entryName, Module: prefect.BuiltinModule, Rule: entryName, OnError: prefect.Fallback})
 	s.readmit(t, digest)
-	var mu sync.Mutex
-	var runs []string
-	meet := func(t *testing.T) time.Duration {
-		run, took := s.run(t)
-		mu.Lock()
-		defer mu.Unlock()
-		runs = append(runs, run)
-		return took
-	}
-	f := s.measure(t, drops, meet)
-	for range patience { // on a slow machine some found the module busy, which is not its fault
-		if t.Failed() || s.quarantined(t, digest) {
-			break
-		}
-		meet(t)
-	}
+	runs, shots := s.failing(t, n)
+	f := s.measure(t, n.volleys, shots)
 	s.check(t, b, digest, runs)
 	return f
+}
+
+// failing makes runs, and what has them fail.
+func (s *server) failing(t *testing.T, n scale) (runs []string, shots []shot) {
+	t.Helper()
+	runs, shots = make([]string, n.volleys*atOnce), make([]shot, n.volleys*atOnce)
+	var doing sync.WaitGroup
+	for k := range clients {
+		doing.Go(func() {
+			for ; k < len(runs); k += clients {
+				run := s.run(t)
+				runs[k] = run
+				shots[k] = func(t *testing.T) time.Duration {
+					began := time.Now()
+					if err := s.enter(t.Context(), run, "FAILED"); err != nil {
+						t.Errorf("run %s: %v", run, err)
+					}
+					return time.Since(began)
+				}
+			}
+		})
+	}
+	doing.Wait()
+	return runs, shots
 }
 
 // check reads the decisions on the runs that met a bomb, and what became of it.
@@ -160,8 +168,11 @@ func (s *server) check(t *testing.T, b wasmtest.Bomb, digest string, runs []stri
 			t.Errorf("%s: handled by %q", b.Name, r.Handled)
 		}
 	}
-	if want := expected(b); reasons[want] < quarantineAfter {
+	if want := expected(b); reasons[want] < min(quarantineAfter, s.quarantine) {
 		t.Errorf("%s: reasons %v", b.Name, reasons)
+	}
+	if s.quarantine == never {
+		return
 	}
 	if !s.quarantined(t, digest) {
 		t.Errorf("%s: not in quarantine: %v", b.Name, reasons)
@@ -300,27 +311,16 @@ func (s *server) put(t *testing.T, e prefect.PolicyEntry) {
 	}
 }
 
-// fail is a run that fails with the built-in rules.
-func (s *server) fail(t *testing.T) time.Duration {
-	_, took := s.run(t)
-	return took
-}
-
-// run takes a run to its failure, and returns how long that transition took.
-func (s *server) run(t *testing.T) (id string, took time.Duration) {
+// run makes a run that is running.
+func (s *server) run(t *testing.T) (id string) {
 	var run struct{ ID string }
 	if err := s.Post(t.Context(), "/flow_runs/", map[string]any{"flow_id": s.flow, "state": map[string]any{"type": "PENDING"}}, &run); err != nil {
 		t.Error(err)
-		return "", 0
 	}
-	for _, state := range []string{"RUNNING", "FAILED"} {
-		began := time.Now()
-		if err := s.enter(t.Context(), run.ID, state); err != nil {
-			t.Errorf("run %s: %v", run.ID, err)
-		}
-		took = time.Since(began)
+	if err := s.enter(t.Context(), run.ID, "RUNNING"); err != nil {
+		t.Errorf("run %s: %v", run.ID, err)
 	}
-	return run.ID, took
+	return run.ID
 }
 
 // enter proposes a state, which has to be accepted.

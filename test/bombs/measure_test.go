@@ -2,94 +2,40 @@ package bombs
 
 import (
 	"context"
-	"fmt"
 	"os"
-	"runtime"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
-
-	"github.com/interlock-run/interlock/host/sandbox/wasmtest"
 )
 
 const (
-	thinking = 5 * time.Millisecond // a client's own work between two requests
-	gcEvery  = 50 * time.Millisecond
+	thinking = 3 * time.Millisecond   // a client's own work between two requests
+	volley   = 120 * time.Millisecond // from one to the next, whether or not they are of bombs
 )
+
+// shot is what one of those who meet a bomb does; it returns how long it took.
+type shot func(t *testing.T) time.Duration
 
 // figures are what was seen while something went on.
 type figures struct {
-	took   []time.Duration // of what was done
-	others []time.Duration // of the clients' requests
-	pause  time.Duration   // longest between two ticks of a millisecond
-	memory int             // bytes more at the highest point
+	vitals
+	took    []time.Duration // of the shots
+	others  []time.Duration // of the clients' requests
+	foreign float64         // processors that others on this machine took
 }
 
-func (f *figures) add(o figures) {
-	f.took, f.others = append(f.took, o.took...), append(f.others, o.others...)
-	f.pause, f.memory = max(f.pause, o.pause), max(f.memory, o.memory)
-}
-
-// row is a line of the table.
-const row = "%-40s %-9v %10v %10v %10v %10v %9v %12v %10v\n"
-
-func (f *figures) print(b wasmtest.Bomb, without *figures) {
-	fmt.Printf(row, b.Name, expected(b), quantile(f.took, .5), quantile(f.took, 1), round(f.pause), round(without.pause),
-		fmt.Sprintf("%+d MiB", f.memory>>20), quantile(f.others, .99), quantile(without.others, .99))
-}
-
-// extremes are the worst figures of a table, each with the bomb that they are of.
-type extremes struct {
-	pause, memory, p99 string
-	longest            time.Duration
-	most               int
-	slower             float64
-}
-
-func (e *extremes) note(b wasmtest.Bomb, with, without *figures) {
-	if with.pause > e.longest {
-		e.longest, e.pause = with.pause, b.Name
-	}
-	if with.memory > e.most {
-		e.most, e.memory = with.memory, b.Name
-	}
-	if before := quantile(without.others, .99); before > 0 {
-		if slower := float64(quantile(with.others, .99)) / float64(before); slower > e.slower {
-			e.slower, e.p99 = slower, b.Name
-		}
-	}
-}
-
-func (e *extremes) String() string {
-	return fmt.Sprintf("longest pause %v (%s), most memory %+d MiB (%s), others' p99 at most %.2f times that without (%s)",
-		round(e.longest), e.pause, e.most>>20, e.memory, e.slower, e.p99)
-}
-
-func round(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }
-
-func quantile(all []time.Duration, q float64) time.Duration {
-	if len(all) == 0 {
-		return 0
-	}
-	slices.Sort(all)
-	return round(all[min(int(q*float64(len(all))), len(all)-1)])
-}
-
-// measure does something so many times, 16 at once, beside the clients.
-func (s *server) measure(t *testing.T, times int, do func(*testing.T) time.Duration) figures {
+// measure fires shots, so many at once, or none, beside the clients.
+func (s *server) measure(t *testing.T, volleys int, shots []shot) (f figures) {
 	t.Helper()
-	var f figures
-	debug.FreeOSMemory()
-	before := resident()
+	used := s.order(t).CPU + cpu(syscall.RUSAGE_SELF)
+	machine, began := busy(), time.Now()
 	ctx, stop := context.WithCancel(t.Context())
-	var beside sync.WaitGroup
-	beside.Go(func() { f.watch(ctx, before) })
-	beside.Go(func() { collect(ctx) })
 	var mu sync.Mutex
+	var beside sync.WaitGroup
 	for range clients {
 		beside.Go(func() {
 			took := s.work(t, ctx)
@@ -98,21 +44,24 @@ func (s *server) measure(t *testing.T, times int, do func(*testing.T) time.Durat
 			f.others = append(f.others, took...)
 		})
 	}
-	slots := make(chan struct{}, atOnce)
-	var doing sync.WaitGroup
-	for range times {
-		slots <- struct{}{}
-		doing.Go(func() {
-			defer func() { <-slots }()
-			took := do(t)
-			mu.Lock()
-			defer mu.Unlock()
-			f.took = append(f.took, took)
-		})
+	for k := range volleys {
+		var doing sync.WaitGroup
+		for _, fire := range shots[min(k*atOnce, len(shots)):min((k+1)*atOnce, len(shots))] {
+			doing.Go(func() {
+				took := fire(t)
+				mu.Lock()
+				defer mu.Unlock()
+				f.took = append(f.took, took)
+			})
+		}
+		doing.Wait()
+		time.Sleep(time.Until(began.Add(time.Duration(k+1) * volley)))
 	}
-	doing.Wait()
 	stop()
 	beside.Wait()
+	f.vitals = s.order(t)
+	own := f.CPU + cpu(syscall.RUSAGE_SELF) - used
+	f.foreign = max(0, float64(busy()-machine-own)/float64(time.Since(began)))
 	return f
 }
 
@@ -140,54 +89,55 @@ func (s *server) work(t *testing.T, ctx context.Context) (took []time.Duration) 
 	return took
 }
 
-// collect forces a garbage collection now and then: that stops the world, which has
-// to wait for whatever cannot be stopped.
-func collect(ctx context.Context) {
-	ticker := time.NewTicker(gcEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			runtime.GC()
-		}
+// busy is what all processes of the machine have taken of its processors, 0 where
+// the kernel does not tell.
+func busy() time.Duration {
+	const tick = 10 * time.Millisecond
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0
 	}
-}
-
-// watch ticks each millisecond.
-func (f *figures) watch(ctx context.Context, before int) {
-	ticker := time.NewTicker(time.Millisecond)
-	defer ticker.Stop()
-	last := time.Now()
-	for k := 0; ; k++ {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			now := time.Now()
-			f.pause = max(f.pause, now.Sub(last))
-			last = now
-			if k%10 == 0 {
-				f.memory = max(f.memory, resident()-before)
+	line, _, _ := strings.Cut(string(text), "\n")
+	var all time.Duration
+	for k, field := range strings.Fields(line) {
+		switch k {
+		case 1, 2, 3, 6, 7: // user, nice, system, interrupts
+			n, err := strconv.ParseInt(field, 10, 64)
+			if err != nil {
+				return 0
 			}
+			all += time.Duration(n) * tick
 		}
 	}
+	return all
 }
 
-// resident is the process's memory in bytes, 0 where the kernel does not tell.
-func resident() int {
-	text, err := os.ReadFile("/proc/self/statm")
+// favour asks the kernel to prefer this process and its children to whatever else
+// the machine does, and reports whether it did: what others do is not the bombs'
+// doing.
+func favour() bool {
+	const much = -15
+	_, err := os.Stat("/proc/self/autogroup")
+	grouped := err == nil && os.WriteFile("/proc/self/autogroup", []byte(strconv.Itoa(much)), 0) == nil
+	tasks, err := os.ReadDir("/proc/self/task")
 	if err != nil {
+		return grouped
+	}
+	for _, task := range tasks { // threads to come inherit from those that there are
+		id, err := strconv.Atoi(task.Name())
+		if err != nil || syscall.Setpriority(syscall.PRIO_PROCESS, id, much) != nil {
+			return grouped
+		}
+	}
+	return true
+}
+
+func round(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }
+
+func quantile(all []time.Duration, q float64) time.Duration {
+	if len(all) == 0 {
 		return 0
 	}
-	fields := strings.Fields(string(text))
-	if len(fields) < 2 {
-		return 0
-	}
-	pages, err := strconv.Atoi(fields[1])
-	if err != nil {
-		return 0
-	}
-	return pages * os.Getpagesize()
+	slices.Sort(all)
+	return round(all[min(int(q*float64(len(all))), len(all)-1)])
 }

@@ -1,0 +1,220 @@
+package bombs
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/interlock-run/interlock/host"
+	"github.com/interlock-run/interlock/test/rest"
+)
+
+// serverArgument is how a process knows that it is the server. Its home and the
+// failures that make a quarantine follow.
+const serverArgument = "interlock-bombs-server"
+
+const gcEvery = 50 * time.Millisecond
+
+// vitals are what a server saw of itself between two of its orders.
+type vitals struct {
+	Addr   string        // of the first report only
+	Pause  time.Duration // longest between two ticks of a millisecond
+	Memory int           // bytes more at the highest point
+	CPU    time.Duration // of the server and its children, since it began
+}
+
+// serve is main in the server's process: pauses are those of a server alone, not of
+// who sends to it. Each line that it reads begins or ends a watch, and is answered
+// with a line of vitals.
+func serve(args []string, orders io.Reader, out io.Writer) error {
+	c := host.DefaultConfig()
+	c.Home, c.Port, c.LogLevel = args[0], 0, slog.LevelError
+	var err error
+	if c.QuarantineAfter, err = strconv.Atoi(args[1]); err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	running, err := host.New(ctx, c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- running.Run(ctx) }()
+	report := json.NewEncoder(out)
+	if err := report.Encode(vitals{Addr: running.Addr()}); err != nil {
+		return err
+	}
+	var w *watch
+	for lines := bufio.NewScanner(orders); lines.Scan(); {
+		var v vitals
+		if w == nil {
+			w = begin()
+		} else {
+			v = w.end()
+			w = nil
+		}
+		v.CPU = cpu(syscall.RUSAGE_SELF) + cpu(syscall.RUSAGE_CHILDREN)
+		if err := report.Encode(v); err != nil {
+			return err
+		}
+	}
+	stop()
+	return <-ended
+}
+
+// watch ticks each millisecond and looks at the memory, while garbage collections
+// are forced: those stop the world, which has to wait for whatever cannot be
+// stopped. The ticks are a goroutine's, since that is what a request is.
+type watch struct {
+	vitals
+	stop   context.CancelFunc
+	beside sync.WaitGroup
+}
+
+func begin() *watch {
+	debug.FreeOSMemory()
+	ctx, stop := context.WithCancel(context.Background())
+	w := &watch{stop: stop}
+	before := resident()
+	w.beside.Go(func() { w.tick(ctx, before) })
+	w.beside.Go(func() {
+		every(ctx, gcEvery, func(time.Time) { runtime.GC() })
+	})
+	return w
+}
+
+func (w *watch) end() vitals {
+	w.stop()
+	w.beside.Wait()
+	return w.vitals
+}
+
+func (w *watch) tick(ctx context.Context, before int) {
+	last, k := time.Now(), 0
+	every(ctx, time.Millisecond, func(time.Time) {
+		now := time.Now()
+		w.Pause = max(w.Pause, now.Sub(last))
+		last = now
+		if k++; k%10 == 0 {
+			w.Memory = max(w.Memory, resident()-before)
+		}
+	})
+}
+
+func every(ctx context.Context, d time.Duration, do func(time.Time)) {
+	ticker := time.NewTicker(d)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			do(now)
+		}
+	}
+}
+
+// resident is the process's memory in bytes, 0 where the kernel does not tell.
+func resident() int {
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(text))
+	if len(fields) < 2 {
+		return 0
+	}
+	pages, err := strconv.Atoi(fields[1])
+	if err != nil {
+		return 0
+	}
+	return pages * os.Getpagesize()
+}
+
+// cpu is what processes have taken of processors.
+func cpu(who int) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(who, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// server is a server in a process of its own.
+type server struct {
+	*rest.Client
+	flow       string
+	quarantine int // failures in a row that make one
+	process    *exec.Cmd
+	orders     io.WriteCloser
+	reports    *json.Decoder
+}
+
+// start starts a server that puts a module into quarantine after so many failures.
+func start(t *testing.T, after int) *server {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{quarantine: after, process: exec.Command(self, serverArgument, t.TempDir(), strconv.Itoa(after))}
+	s.process.Stderr = os.Stderr
+	if s.orders, err = s.process.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := s.process.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.close(t) })
+	s.reports = json.NewDecoder(out)
+	s.Client = rest.New("http://"+s.report(t).Addr, 0)
+	var flow struct{ ID string }
+	if err := s.Post(t.Context(), "/flows/", map[string]any{"name": "bombs"}, &flow); err != nil {
+		t.Fatal(err)
+	}
+	s.flow = flow.ID
+	return s
+}
+
+// close ends the server, which has to be there still.
+func (s *server) close(t *testing.T) {
+	s.orders.Close()
+	if err := s.process.Wait(); err != nil {
+		t.Errorf("the server died: %v", err)
+	}
+}
+
+func (s *server) report(t *testing.T) (v vitals) {
+	t.Helper()
+	if err := s.reports.Decode(&v); err != nil {
+		t.Fatalf("the server died: %v", err)
+	}
+	return v
+}
+
+// order begins a watch, or ends it and gives what was seen.
+func (s *server) order(t *testing.T) vitals {
+	t.Helper()
+	if _, err := fmt.Fprintln(s.orders); err != nil {
+		t.Fatalf("the server died: %v", err)
+	}
+	return s.report(t)
+}

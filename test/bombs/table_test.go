@@ -1,0 +1,145 @@
+package bombs
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/interlock-run/interlock/host/sandbox/wasmtest"
+)
+
+// The aims for each bomb.
+const (
+	mostPause  = 20 * time.Millisecond
+	mostMemory = 64 << 20
+	mostSlower = 1.10
+)
+
+// line is what is known of one bomb: each of its phases has one without it before
+// and after, of the same clients and as many who fail runs.
+type line struct {
+	bomb          wasmtest.Bomb
+	with, without []figures
+}
+
+// heading explains the table.
+const heading = `
+%s: 16 at once meet the bomb beside 8 clients, between phases in which the same is done without it.
+Pause is the longest between two ticks of 1 ms in the server's process, with garbage collections forced; p99 is of the 8 clients' requests.
+`
+
+const row = "%-34s %-8v %9v %9v %9v %9v %8v %9v %9v %7v\n"
+
+func printHeading(title string) {
+	fmt.Printf(heading, title)
+	fmt.Printf(row, "bomb", "found", "median", "slowest", "pause", "without", "memory", "p99", "without", "change")
+}
+
+func (l *line) print() {
+	took := l.took()
+	fmt.Printf(row, l.bomb.Name, expected(l.bomb), quantile(took, .5), quantile(took, 1), round(pause(l.with)), round(pause(l.without)),
+		fmt.Sprintf("%+d MiB", l.memory()>>20), p99(l.with), p99(l.without), percent(l.slower()))
+}
+
+func percent(ratio float64) string { return fmt.Sprintf("%+.0f %%", 100*(ratio-1)) }
+
+func (l *line) took() (all []time.Duration) {
+	for _, f := range l.with {
+		all = append(all, f.took...)
+	}
+	return all
+}
+
+func (l *line) memory() (most int) {
+	for _, f := range l.with {
+		most = max(most, f.Memory)
+	}
+	return most
+}
+
+// slower is others' p99 as a multiple of what it is without the bomb.
+func (l *line) slower() float64 { return ratio(p99(l.with), p99(l.without)) }
+
+// aimed reports whether all aims are met.
+func (l *line) aimed() bool {
+	return pause(l.with) <= mostPause && l.memory() <= mostMemory && l.slower() <= mostSlower
+}
+
+func ratio(a, b time.Duration) float64 {
+	if b == 0 {
+		return 1
+	}
+	return float64(a) / float64(b)
+}
+
+func pause(all []figures) (longest time.Duration) {
+	for _, f := range all {
+		longest = max(longest, f.Pause)
+	}
+	return longest
+}
+
+// p99 is of all requests of some phases.
+func p99(all []figures) time.Duration {
+	var took []time.Duration
+	for _, f := range all {
+		took = append(took, f.others...)
+	}
+	return quantile(took, .99)
+}
+
+// verdictOf says how many of the bombs meet each aim and which do not, and what the
+// figures are worth: how much they differ without any bomb.
+func verdictOf(lines []line) string {
+	var b strings.Builder
+	say := func(aim string, met func(l *line) bool, figure func(l *line) string) {
+		var missed []string
+		for k := range lines {
+			if !met(&lines[k]) {
+				missed = append(missed, lines[k].bomb.Name+" "+figure(&lines[k]))
+			}
+		}
+		fmt.Fprintf(&b, "  %-24s %d of %d", aim, len(lines)-len(missed), len(lines))
+		if len(missed) > 0 {
+			fmt.Fprintf(&b, "; not: %s", strings.Join(missed, ", "))
+		}
+		b.WriteString("\n")
+	}
+	say(fmt.Sprintf("pause <= %v:", mostPause), func(l *line) bool { return pause(l.with) <= mostPause },
+		func(l *line) string { return fmt.Sprintf("%v (%v)", round(pause(l.with)), round(pause(l.without))) })
+	say(fmt.Sprintf("memory <= +%d MiB:", mostMemory>>20), func(l *line) bool { return l.memory() <= mostMemory },
+		func(l *line) string { return fmt.Sprintf("%+d MiB", l.memory()>>20) })
+	say(fmt.Sprintf("others' p99 <= %s:", percent(mostSlower)), func(l *line) bool { return l.slower() <= mostSlower },
+		func(l *line) string { return percent(l.slower()) })
+	fmt.Fprintf(&b, "  %s\n", noise(lines))
+	return b.String()
+}
+
+// noise compares phases without bombs with each other, and all with all.
+func noise(lines []line) string {
+	var with, without []figures
+	var apart []float64
+	foreign, most := 0.0, 0.0
+	for _, l := range lines {
+		for k, f := range l.without {
+			if k > 0 {
+				apart = append(apart, math.Abs(ratio(p99(l.without[k:k+1]), p99(l.without[k-1:k]))-1))
+			}
+			without = append(without, f)
+		}
+		with = append(with, l.with...)
+	}
+	for _, f := range append(slices.Clone(with), without...) {
+		foreign, most = foreign+f.foreign/float64(len(with)+len(without)), max(most, f.foreign)
+	}
+	slices.Sort(apart)
+	n := len(apart)
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("all bombs together: p99 %v against %v, %s; phases without one differ from the next by %.0f %% (median) to %.0f %% (nine in ten), "+
+		"longest pause without one %v; other processes took %.2f processors, at most %.2f",
+		p99(with), p99(without), percent(ratio(p99(with), p99(without))), 100*apart[n/2], 100*apart[n*9/10], round(pause(without)), foreign, most)
+}
