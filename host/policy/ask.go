@@ -68,23 +68,36 @@ const builtinFuel = 1_000_000_000
 // built-in one. A fault is noted before the lane is left, so that who waits for it
 // learns of a quarantine. Errors: errQuarantined, those of a call and of reading.
 func (e *evaluation) consult(ctx context.Context, m *module, turns []turn) (*abi.Verdict, *sandbox.Result, error) {
-	r := e.plan.registry
-	if !m.builtin {
-		if err := r.lanes.enter(ctx); err != nil {
-			return nil, nil, err
-		}
-		defer r.lanes.leave()
-		if m.health.quarantined() {
-			return nil, nil, errQuarantined
-		}
+	if m.builtin {
+		return e.question(ctx, m, turns)
 	}
+	r := e.plan.registry
+	if err := r.lanes.enter(ctx, &m.health.share); err != nil {
+		return nil, nil, err
+	}
+	var rest time.Duration
+	defer func() { r.lanes.leave(&m.health.share, rest) }()
+	if m.health.quarantined() {
+		return nil, nil, errQuarantined
+	}
+	began := time.Now()
+	v, result, err := e.question(ctx, m, turns)
+	if err != nil && !m.health.quarantined() {
+		now := time.Now()
+		rest = m.health.share.failed(now, now.Sub(began))
+	}
+	return v, result, err
+}
+
+// question calls a module and reads its answer, and notes a fault of it.
+func (e *evaluation) question(ctx context.Context, m *module, turns []turn) (*abi.Verdict, *sandbox.Result, error) {
 	result, err := e.call(ctx, m, turns)
 	var v *abi.Verdict
 	if err == nil {
 		v, err = e.read(turns, result)
 	}
 	if err != nil && len(turns) == 1 && ctx.Err() == nil && faulty(err) {
-		r.fault(m, turns[0].entry, err)
+		e.plan.registry.fault(m, turns[0].entry, err)
 	}
 	return v, result, err
 }

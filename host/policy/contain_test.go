@@ -181,11 +181,11 @@ func TestNoLaneComesFree(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := h.lanes.enter(ctx); err == nil {
+	if err := h.lanes.enter(ctx, new(share)); err == nil {
 		t.Error("entered")
 	}
 	for range cap(h.lanes.taken) {
-		h.lanes.leave()
+		<-h.lanes.taken
 	}
 	if bad.calls.Load() != 0 || h.Quarantined(bad.digest()) {
 		t.Errorf("%d calls", bad.calls.Load())

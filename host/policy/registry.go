@@ -12,6 +12,7 @@ import (
 
 	"github.com/interlock-run/interlock/host/orchestrate"
 	"github.com/interlock-run/interlock/host/prefect"
+	"github.com/interlock-run/interlock/host/sandbox"
 	"github.com/interlock-run/interlock/sdk/abi"
 	"github.com/interlock-run/interlock/sdk/contract"
 )
@@ -70,7 +71,7 @@ func Open(ctx context.Context, c Config) (*Registry, error) {
 		r.log = slog.New(slog.DiscardHandler)
 	}
 	r.buffers.New = func() any { return new([]byte) }
-	builtin, err := r.library.load(ctx, c.Builtin)
+	builtin, err := r.library.load(sandbox.Hurry(ctx), c.Builtin)
 	if err != nil {
 		return nil, fmt.Errorf("built-in policies: %w", err)
 	}

@@ -15,14 +15,15 @@ import (
 )
 
 // childArgument is how a process knows that it is there to compile. It is
-// followed by the directory for the result, the memory limit in pages and the
-// seconds of processor time.
+// followed by the directory for the result, the memory limit in pages, the seconds
+// of processor time and its niceness.
 const childArgument = "interlock-sandbox-compile"
 
 const (
 	childMemory  = 384 << 20 // bytes of data
 	childRefused = 3         // exit code: the module cannot be compiled
 	childAtOnce  = 2         // how many children work at the same time
+	childNice    = 10        // a tenth of what the server gets, when both want a processor
 )
 
 // childAllowed says that this program can be run again to compile: that its main
@@ -34,7 +35,7 @@ var childAllowed atomic.Bool
 // compile a module it does that and exits. main has to call it before anything
 // else.
 func MaybeRunCompileChild() {
-	if len(os.Args) == 5 && os.Args[1] == childArgument {
+	if len(os.Args) == 6 && os.Args[1] == childArgument {
 		os.Exit(compileChild(os.Args[2:], os.Stdin, os.Stderr))
 	}
 	childAllowed.Store(true)
@@ -50,7 +51,15 @@ func compileChild(args []string, stdin io.Reader, stderr io.Writer) int {
 	if err != nil {
 		return 1
 	}
-	if err := limitProcess(seconds, childMemory); err != nil {
+	nice, err := strconv.Atoi(args[3])
+	if err != nil {
+		return 1
+	}
+	err = limitProcess(seconds, childMemory)
+	if err == nil && nice > 0 {
+		err = yieldProcessor(nice)
+	}
+	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return 1
 	}
@@ -93,7 +102,7 @@ func (r *Runtime) compileInChild(ctx context.Context, dir string, wasm []byte) e
 	defer cancel()
 	cpu := uint64(max(r.limits.LoadTime/time.Second, 1))
 	cmd := exec.CommandContext(ctx, self, childArgument, dir,
-		strconv.FormatUint(uint64(r.limits.MemoryPages), 10), strconv.FormatUint(cpu, 10))
+		strconv.FormatUint(uint64(r.limits.MemoryPages), 10), strconv.FormatUint(cpu, 10), strconv.Itoa(niceness(ctx)))
 	cmd.Env = []string{"GOMAXPROCS=1", "GOTRACEBACK=none"}
 	cmd.Stdin = bytes.NewReader(wasm)
 	stderr := &head{limit: 2048}
@@ -115,6 +124,20 @@ func (r *Runtime) compileInChild(ctx context.Context, dir string, wasm []byte) e
 		r.log.Warn("compiling a module failed", "state", exit.String(), "stderr", string(stderr.bytes))
 		return refuse("compiling needs more than %d s of processor time or %d MiB of memory", cpu, childMemory>>20)
 	}
+}
+
+type hurry struct{}
+
+// Hurry gives a context for [Runtime.Load] of a module without which nobody can be
+// served: it is compiled like any other work of this process, and not only with
+// what is left of the processors.
+func Hurry(ctx context.Context) context.Context { return context.WithValue(ctx, hurry{}, true) }
+
+func niceness(ctx context.Context) int {
+	if ctx.Value(hurry{}) != nil {
+		return 0
+	}
+	return childNice
 }
 
 // head keeps the first bytes that are written to it.

@@ -24,7 +24,7 @@ func (r *Runtime) prepare(ctx context.Context, digest string, bytes []byte) (*me
 		store = &cache{dir: dir}
 	}
 	if store.dir == "" {
-		metered, err := r.limits.meter(bytes)
+		metered, err := r.meter(ctx, bytes)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -35,7 +35,7 @@ func (r *Runtime) prepare(ctx context.Context, digest string, bytes []byte) (*me
 	metered := store.get(entry)
 	if metered == nil {
 		var err error
-		if metered, err = r.limits.meter(bytes); err != nil {
+		if metered, err = r.meter(ctx, bytes); err != nil {
 			return nil, nil, err
 		}
 		err = store.fill(entry, func(dir string) error {
@@ -57,6 +57,15 @@ func (r *Runtime) prepare(ctx context.Context, digest string, bytes []byte) (*me
 	}
 	code, err := r.build(ctx, opened, metered.Bytes)
 	return metered, code, err
+}
+
+// meter is [Limits.meter], in turn.
+func (r *Runtime) meter(ctx context.Context, bytes []byte) (metered *meter.Metered, err error) {
+	err = r.inTurn(ctx, func() (err error) {
+		metered, err = r.limits.meter(bytes)
+		return err
+	})
+	return metered, err
 }
 
 // meter admits and rewrites a module.

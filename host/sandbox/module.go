@@ -68,7 +68,7 @@ func newModule(ctx context.Context, r *Runtime, digest string, bytes []byte) (*M
 		return nil, err
 	}
 	m.metered.Bytes = nil
-	if err := m.first(ctx); err != nil {
+	if err := r.inTurn(ctx, func() error { return m.first(ctx) }); err != nil {
 		_ = m.free(ctx)
 		return nil, err
 	}

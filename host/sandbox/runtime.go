@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"log/slog"
+	"runtime"
 	"slices"
 	"sync"
 )
@@ -17,6 +18,7 @@ type Runtime struct {
 	log    *slog.Logger
 
 	children chan struct{} // one token for each child that compiles
+	loads    chan struct{} // one for each module that is read, or made ready, in this process
 
 	mu      sync.Mutex
 	closed  bool
@@ -49,6 +51,7 @@ func New(_ context.Context, c Config) (*Runtime, error) {
 		modules: map[string]*loading{},
 
 		children: make(chan struct{}, childAtOnce),
+		loads:    make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
 	}, nil
 }
 
@@ -100,6 +103,18 @@ func (r *Runtime) load(ctx context.Context, l *loading, digest string, wasm []by
 		r.mu.Unlock()
 	}
 	close(l.done)
+}
+
+// inTurn does a part of loading that takes this process's time and memory, in as
+// many loads at once as leave a processor to others.
+func (r *Runtime) inTurn(ctx context.Context, do func() error) error {
+	select {
+	case r.loads <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-r.loads }()
+	return do()
 }
 
 // abandon undoes one Load whose caller does not wait for it any more.
