@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,7 +50,7 @@ func TestMain(m *testing.M) {
 }
 
 // scale is how much is done: little in every run of the tests, INTERLOCK_BOMBS times
-// of each bomb in make bombs, and again as often for those that miss an aim, until
+// of each bomb (of those that INTERLOCK_BOMBS_NAMED matches) in make bombs, and again as often for those that miss an aim, until
 // it is known whether that was chance.
 type scale struct{ volleys, repeats int }
 
@@ -80,9 +81,13 @@ func table(t *testing.T, title string, after int, which func(wasmtest.Bomb) bool
 	favoured := n.repeats > 0 && favour()
 	s := start(t, after)
 	printHeading(title)
+	wanted, err := regexp.Compile(os.Getenv("INTERLOCK_BOMBS_NAMED"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	var lines []line
 	for _, b := range slices.Concat(wasmtest.Bombs(manifest), answers()) {
-		if !which(b) {
+		if !which(b) || !wanted.MatchString(b.Name) {
 			continue
 		}
 		l := line{bomb: b, without: []figures{s.without(t, b, n)}}
