@@ -116,12 +116,17 @@ type server struct {
 	router  *chi.Mux
 	ids     *requestIDs
 	labels  flowLabels
+	uploads chan struct{} // one token for each module that is being received or looked at
 }
+
+// uploadsAtOnce is how many modules are received at the same time. Each may take
+// MaxModule bytes and more to look at; the rest wait.
+const uploadsAtOnce = 2
 
 // New returns the handler of the whole API. It serves paths under /api.
 func New(c Config) http.Handler {
 	c.setDefaults()
-	s := &server{Config: c, binder: bind.New(), ids: newRequestIDs()}
+	s := &server{Config: c, binder: bind.New(), ids: newRequestIDs(), uploads: make(chan struct{}, uploadsAtOnce)}
 	s.buffers.New = func() any { b := make([]byte, 0, 8<<10); return &b }
 	s.router = s.newRouter()
 	return s.middleware()

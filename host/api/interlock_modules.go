@@ -14,6 +14,10 @@ func (s *server) registry() (Registry, error) {
 	return s.Registry, nil
 }
 
+// usualModule is the size in bytes that a module is expected to have: enough for
+// one in C or Rust.
+const usualModule = 64 << 10
+
 func (s *server) addModule(w http.ResponseWriter, r *http.Request) error {
 	registry, err := s.registry()
 	if err != nil {
@@ -24,7 +28,13 @@ func (s *server) addModule(w http.ResponseWriter, r *http.Request) error {
 	default:
 		return prefect.Errorf(prefect.Invalid, "A module is sent as application/wasm")
 	}
-	wasm, err := s.read(w, r, nil, s.MaxModule)
+	select {
+	case s.uploads <- struct{}{}:
+		defer func() { <-s.uploads }()
+	case <-r.Context().Done():
+		return r.Context().Err()
+	}
+	wasm, err := s.read(w, r, make([]byte, 0, usualModule), s.MaxModule)
 	if err != nil {
 		return err
 	}

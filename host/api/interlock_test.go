@@ -1,6 +1,11 @@
 package api
 
 import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -129,4 +134,33 @@ func TestNoRegistry(t *testing.T) {
 	if got := r.want(200, "GET", "/interlock/version", ""); at(t, got, "version") != "test" || at(t, got, "prefect") != PrefectVersion {
 		t.Errorf("version %v", got)
 	}
+}
+
+// TestFewModulesAreReceivedAtOnce has uploads that have not arrived whole: one more
+// is not looked at before one of those is through.
+func TestFewModulesAreReceivedAtOnce(t *testing.T) {
+	s := &server{uploads: make(chan struct{}, uploadsAtOnce)}
+	s.Registry = &fake{}
+	for range uploadsAtOnce {
+		s.uploads <- struct{}{}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	body := &unread{t}
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/api/interlock/modules", body)
+	r.Header.Set("Content-Type", "application/wasm")
+	if err := s.addModule(httptest.NewRecorder(), r); !errors.Is(err, context.Canceled) {
+		t.Errorf("one more: %v", err)
+	}
+	if len(s.uploads) != uploadsAtOnce {
+		t.Errorf("%d are being received", len(s.uploads))
+	}
+}
+
+// unread is a body that nobody may read.
+type unread struct{ t *testing.T }
+
+func (u *unread) Read([]byte) (int, error) {
+	u.t.Error("the body was read")
+	return 0, io.EOF
 }

@@ -70,7 +70,10 @@ func (r *Runtime) Load(ctx context.Context, wasm []byte) (*Module, error) {
 	if len(wasm) > r.limits.ModuleBytes {
 		return nil, refuse("the module has %d bytes, the limit is %d", len(wasm), r.limits.ModuleBytes)
 	}
-	digest := Digest(wasm)
+	var digest string
+	if err := r.inTurn(ctx, func() error { digest = Digest(wasm); return nil }); err != nil {
+		return nil, err
+	}
 	r.mu.Lock()
 	if r.closed {
 		r.mu.Unlock()

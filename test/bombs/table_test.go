@@ -27,20 +27,21 @@ type line struct {
 // heading explains the table.
 const heading = `
 %s: 16 at once meet the bomb beside 8 clients, between phases in which the same is done without it.
-Pause is the longest between two ticks of 1 ms in the server's process, with garbage collections forced; p99 is of the 8 clients' requests.
+Pause is the longest between two ticks of 1 ms in the server's process, with garbage collections forced; p99 is of the 8 clients' requests;
+beside is how many processors others on this machine took meanwhile, which the figures are the worse for.
 `
 
-const row = "%-34s %-8v %9v %9v %9v %9v %8v %9v %9v %7v\n"
+const row = "%-34s %-8v %9v %9v %9v %9v %8v %9v %9v %7v %6v\n"
 
 func printHeading(title string) {
 	fmt.Printf(heading, title)
-	fmt.Printf(row, "bomb", "found", "median", "slowest", "pause", "without", "memory", "p99", "without", "change")
+	fmt.Printf(row, "bomb", "found", "median", "slowest", "pause", "without", "memory", "p99", "without", "change", "beside")
 }
 
 func (l *line) print() {
 	took := l.took()
 	fmt.Printf(row, l.bomb.Name, expected(l.bomb), quantile(took, .5), quantile(took, 1), round(pause(l.with)), round(pause(l.without)),
-		fmt.Sprintf("%+d MiB", l.memory()>>20), p99(l.with), p99(l.without), percent(l.slower()))
+		fmt.Sprintf("%+d MiB", l.memory()>>20), p99(l.with), p99(l.without), percent(l.slower()), fmt.Sprintf("%.2f", foreign(append(slices.Clone(l.with), l.without...))))
 }
 
 func percent(ratio float64) string { return fmt.Sprintf("%+.0f %%", 100*(ratio-1)) }
@@ -65,6 +66,21 @@ func (l *line) slower() float64 { return ratio(p99(l.with), p99(l.without)) }
 // aimed reports whether all aims are met.
 func (l *line) aimed() bool {
 	return pause(l.with) <= mostPause && l.memory() <= mostMemory && l.slower() <= mostSlower
+}
+
+func requests(all []figures) (n int) {
+	for _, f := range all {
+		n += len(f.others)
+	}
+	return n
+}
+
+// foreign is how many processors other processes took on average.
+func foreign(all []figures) (mean float64) {
+	for _, f := range all {
+		mean += f.foreign / float64(len(all))
+	}
+	return mean
 }
 
 func ratio(a, b time.Duration) float64 {
@@ -121,7 +137,6 @@ func verdictOf(lines []line) string {
 func noise(lines []line) string {
 	var with, without []figures
 	var apart []float64
-	foreign, most := 0.0, 0.0
 	for _, l := range lines {
 		for k, f := range l.without {
 			if k > 0 {
@@ -131,15 +146,13 @@ func noise(lines []line) string {
 		}
 		with = append(with, l.with...)
 	}
-	for _, f := range append(slices.Clone(with), without...) {
-		foreign, most = foreign+f.foreign/float64(len(with)+len(without)), max(most, f.foreign)
-	}
 	slices.Sort(apart)
 	n := len(apart)
 	if n == 0 {
 		return ""
 	}
-	return fmt.Sprintf("all bombs together: p99 %v against %v, %s; phases without one differ from the next by %.0f %% (median) to %.0f %% (nine in ten), "+
-		"longest pause without one %v; other processes took %.2f processors, at most %.2f",
-		p99(with), p99(without), percent(ratio(p99(with), p99(without))), 100*apart[n/2], 100*apart[n*9/10], round(pause(without)), foreign, most)
+	return fmt.Sprintf("all bombs together: p99 of %d requests %v, of %d without %v: %s; longest pause %v, without %v\n"+
+		"  noise: p99 of a phase without a bomb differs from the next one's by %.0f %% (median) to %.0f %% (nine in ten); other processes took %.2f processors",
+		requests(with), p99(with), requests(without), p99(without), percent(ratio(p99(with), p99(without))), round(pause(with)), round(pause(without)),
+		100*apart[n/2], 100*apart[n*9/10], foreign(append(slices.Clone(with), without...)))
 }
