@@ -3,7 +3,6 @@ package sandbox
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"strings"
 	"time"
 
@@ -56,6 +55,9 @@ func instantiate(ctx context.Context, m *Module) (*instance, error) {
 	allocator := experimental.MemoryAllocatorFunc(func(_, most uint64) experimental.LinearMemory {
 		inst.linear = newLinear(most)
 		inst.linear.limit = uint64(m.metered.MaxPages) << 16
+		if m.leisurely {
+			inst.linear.pace = &pace{since: time.Now()}
+		}
 		return inst.linear
 	})
 	guest, err := m.code.runtime.InstantiateModule(experimental.WithMemoryAllocator(inst.ctx, allocator), m.code.compiled,
@@ -128,7 +130,7 @@ func (inst *instance) pause() {
 	inst.watch.look()
 	if inst.watch.slices > patientSlices {
 		inst.linear.stray()
-		runtime.Gosched()
+		inst.linear.pass()
 	}
 }
 

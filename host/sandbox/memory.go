@@ -2,6 +2,8 @@ package sandbox
 
 import (
 	"bytes"
+	"runtime"
+	"time"
 
 	"github.com/tetratelabs/wazero/api"
 )
@@ -12,6 +14,7 @@ type ground struct {
 	yield  api.MutableGlobal // see meter.Options.Yield; nil until there is an instance
 	pause  func()            // what is done then
 	shrunk uint64            // when not 0: the next answer, whatever is asked for
+	pace   *pace             // nil for calls, which somebody waits for
 }
 
 // Reallocate is wazero's call for a size, made by memory.grow.
@@ -28,6 +31,36 @@ func (l *linear) Reallocate(size uint64) []byte {
 		return nil
 	}
 	return l.bytes[:size]
+}
+
+// pass lets others run between two slices.
+func (g *ground) pass() {
+	if g.pace != nil {
+		if rest := g.pace.rest(time.Now()); rest > 0 {
+			time.Sleep(rest)
+			g.pace.since = time.Now()
+			return
+		}
+	}
+	runtime.Gosched()
+}
+
+// pace is how a guest runs that has time: what it does for a stint is followed by
+// a rest, so that it takes a quarter of a processor.
+type pace struct{ since time.Time }
+
+const (
+	stint       = 2 * time.Millisecond
+	restOfStint = 3 // times as long
+)
+
+// rest is how long to do nothing, if it is time for that.
+func (p *pace) rest(now time.Time) time.Duration {
+	worked := now.Sub(p.since)
+	if worked < stint {
+		return 0
+	}
+	return restOfStint * worked
 }
 
 // shrink gives a memory the size that it had when its snapshot was taken. wazero

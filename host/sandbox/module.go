@@ -25,6 +25,8 @@ type Module struct {
 	snapshot *snapshot // nil: every call needs a new instance
 	counters counters
 
+	leisurely bool // while it is being loaded and nobody is in a hurry
+
 	slots chan struct{} // one token for each running call
 
 	mu     sync.Mutex
@@ -79,6 +81,8 @@ func newModule(ctx context.Context, r *Runtime, digest string, bytes []byte) (*M
 // after the manifest and an allocation, since neither knows an input and both
 // leave a language's runtime warm.
 func (m *Module) first(ctx context.Context) error {
+	m.leisurely = niceness(ctx) > 0
+	defer func() { m.leisurely = false }()
 	inst, err := newInstance(ctx, m)
 	if err != nil {
 		return refuse("%s", err)

@@ -113,12 +113,14 @@ func table(t *testing.T, title string, after int, which func(wasmtest.Bomb) bool
 		len(lines), n.volleys*atOnce, favoured, verdictOf(lines))
 }
 
-// without is a phase without a bomb: the clients alone beside uploads that are
-// refused, else with runs that fail as they do with it.
+// without is a phase without a bomb: as many bytes are uploaded that are no module,
+// or runs fail as they do with it.
 func (s *server) without(t *testing.T, b wasmtest.Bomb, n scale) figures {
 	t.Helper()
 	if b.Outcome == "refused" {
-		return s.measure(t, n.volleys, nil)
+		harmless := wasmtest.Bomb{Name: "zeros", Wasm: make([]byte, len(b.Wasm))}
+		upload := func(t *testing.T) time.Duration { return s.refused(t, harmless) }
+		return s.measure(t, n.volleys, slices.Repeat([]shot{upload}, n.volleys*atOnce))
 	}
 	_, shots := s.failing(t, n)
 	return s.measure(t, n.volleys, shots)

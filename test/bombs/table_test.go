@@ -26,7 +26,8 @@ type line struct {
 
 // heading explains the table.
 const heading = `
-%s: 16 at once meet the bomb beside 8 clients, between phases in which the same is done without it.
+%s: 16 at once meet the bomb beside 8 clients, between phases without it, in which runs fail
+by the built-in rule, or as many bytes are uploaded that are no module.
 Pause is the longest between two ticks of 1 ms in the server's process, with garbage collections forced; p99 is of the 8 clients' requests;
 beside is how many processors others on this machine took meanwhile, which the figures are the worse for.
 `
