@@ -11,6 +11,8 @@ import (
 	"os/exec"
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -32,6 +34,7 @@ const gcEvery = 50 * time.Millisecond
 type vitals struct {
 	Addr   string        // of the first report only
 	Pause  time.Duration // longest between two ticks of a millisecond
+	Stop   time.Duration // longest that a garbage collection waited for all to stop
 	Memory int           // bytes more at the highest point
 	CPU    time.Duration // of the server and its children, since it began
 }
@@ -81,6 +84,7 @@ func serve(args []string, orders io.Reader, out io.Writer) error {
 // stopped. The ticks are a goroutine's, since that is what a request is.
 type watch struct {
 	vitals
+	stops  []uint64 // garbage collections by how long they waited, before
 	stop   context.CancelFunc
 	beside sync.WaitGroup
 }
@@ -89,6 +93,7 @@ func begin() *watch {
 	debug.FreeOSMemory()
 	ctx, stop := context.WithCancel(context.Background())
 	w := &watch{stop: stop}
+	w.stops, _ = stops()
 	before := resident()
 	w.beside.Go(func() { w.tick(ctx, before) })
 	w.beside.Go(func() {
@@ -100,7 +105,22 @@ func begin() *watch {
 func (w *watch) end() vitals {
 	w.stop()
 	w.beside.Wait()
+	after, bounds := stops()
+	for k, n := range after {
+		if n > w.stops[k] {
+			w.Stop = time.Duration(bounds[k] * float64(time.Second))
+		}
+	}
 	return w.vitals
+}
+
+// stops are how many garbage collections waited how long until nothing ran: what
+// cannot be stopped makes them wait. A bucket has a lower bound in seconds.
+func stops() (counts []uint64, bounds []float64) {
+	sample := []metrics.Sample{{Name: "/sched/pauses/stopping/gc:seconds"}}
+	metrics.Read(sample)
+	h := sample[0].Value.Float64Histogram()
+	return slices.Clone(h.Counts), h.Buckets
 }
 
 func (w *watch) tick(ctx context.Context, before int) {

@@ -28,20 +28,21 @@ type line struct {
 const heading = `
 %s: 16 at once meet the bomb beside 8 clients, between phases without it, in which runs fail
 by the built-in rule, or as many bytes are uploaded that are no module.
-Pause is the longest between two ticks of 1 ms in the server's process, with garbage collections forced; p99 is of the 8 clients' requests;
+Pause is the longest between two ticks of 1 ms in the server's process, with a garbage collection every 50 ms; stop is how long at most one of
+those waited until nothing ran, which is what a module can do to the process; memory is what the process took; p99 is of the 8 clients' requests;
 beside is how many processors others on this machine took meanwhile, which the figures are the worse for.
 `
 
-const row = "%-34s %-8v %9v %9v %9v %9v %8v %9v %9v %7v %6v\n"
+const row = "%-34s %-8v %9v %9v %9v %9v %8v %8v %9v %9v %7v %6v\n"
 
 func printHeading(title string) {
 	fmt.Printf(heading, title)
-	fmt.Printf(row, "bomb", "found", "median", "slowest", "pause", "without", "memory", "p99", "without", "change", "beside")
+	fmt.Printf(row, "bomb", "found", "median", "slowest", "pause", "without", "stop", "memory", "p99", "without", "change", "beside")
 }
 
 func (l *line) print() {
 	took := l.took()
-	fmt.Printf(row, l.bomb.Name, expected(l.bomb), quantile(took, .5), quantile(took, 1), round(pause(l.with)), round(pause(l.without)),
+	fmt.Printf(row, l.bomb.Name, expected(l.bomb), quantile(took, .5), quantile(took, 1), round(pause(l.with)), round(pause(l.without)), round(stop(l.with)),
 		fmt.Sprintf("%+d MiB", l.memory()>>20), p99(l.with), p99(l.without), percent(l.slower()), fmt.Sprintf("%.2f", foreign(append(slices.Clone(l.with), l.without...))))
 }
 
@@ -94,6 +95,13 @@ func ratio(a, b time.Duration) float64 {
 func pause(all []figures) (longest time.Duration) {
 	for _, f := range all {
 		longest = max(longest, f.Pause)
+	}
+	return longest
+}
+
+func stop(all []figures) (longest time.Duration) {
+	for _, f := range all {
+		longest = max(longest, f.Stop)
 	}
 	return longest
 }
@@ -152,8 +160,9 @@ func noise(lines []line) string {
 	if n == 0 {
 		return ""
 	}
-	return fmt.Sprintf("all bombs together: p99 of %d requests %v, of %d without %v: %s; longest pause %v, without %v\n"+
+	return fmt.Sprintf("all bombs together: p99 of %d requests %v, of %d without %v: %s; longest pause %v, without %v; longest stop %v, without %v\n"+
 		"  noise: p99 of a phase without a bomb differs from the next one's by %.0f %% (median) to %.0f %% (nine in ten); other processes took %.2f processors",
 		requests(with), p99(with), requests(without), p99(without), percent(ratio(p99(with), p99(without))), round(pause(with)), round(pause(without)),
+		round(stop(with)), round(stop(without)),
 		100*apart[n/2], 100*apart[n*9/10], foreign(append(slices.Clone(with), without...)))
 }
