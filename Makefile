@@ -93,9 +93,9 @@ test-guests: build venv ## conformance of guests in every language; Rust's needs
 kill: build venv ## kill -9 under load, 20 times on each database
 	INTERLOCK_KILL_ROUNDS=20 $(GO) test -timeout 30m -count=1 -v ./test/kill
 
-bombs: build ## hostile modules, each 100 times on a server beside clients and 100 times in the sandbox alone: a table of what they cost
-	INTERLOCK_BOMBS=100 $(GO) test -timeout 10m -count=1 -v ./test/bombs
-	$(GO) test -timeout 10m -count=1 -v -run '^TestBombs$$' ./host/sandbox -bombs 100
+bombs: build ## hostile modules, each 100 times and 16 at once on a server beside clients, and in the sandbox alone: tables of what they cost
+	INTERLOCK_BOMBS=100 $(GO) test -timeout 20m -count=1 -v ./test/bombs
+	$(GO) test -timeout 10m -count=1 -v -run '^TestBombs$$' ./host/sandbox -bombs 32
 
 swap: build venv ## 1,000 swaps of a policy under load, on each database
 	INTERLOCK_SWAPS=1000 $(GO) test -timeout 30m -count=1 -v ./test/swap

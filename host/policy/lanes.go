@@ -91,7 +91,7 @@ const (
 	// of a module may take.
 	failureShare = 10
 	// failureCredit is how much time they may take before it matters.
-	failureCredit = 20 * time.Millisecond
+	failureCredit = 40 * time.Millisecond
 )
 
 func (s *share) of(l *lanes) chan struct{} {
