@@ -31,7 +31,7 @@
 //     Tested by running the specification's suite both ways and comparing, by
 //     fuzzing, and with guests made to evade it.
 //   - Compile (compile.go, child.go, cache.go): a child process with limits on time
-//     and memory turns the metered module into native code, which goes into a
+//     and memory, and nicer than this one, turns the metered module into native code, which goes into a
 //     private directory with a digest, and the metered module with it; this process
 //     only loads them, and what was admitted under the same caps is not read again.
 //     A damaged or lost file costs a compilation. Tested by damaging files in every
@@ -49,6 +49,10 @@
 //     only the caller knows which of them it trusts. Tested with a table of bombs
 //     (package wasmtest) here, each alone beside ordinary calls, and on a whole
 //     server in test/bombs.
+//
+// Loading runs beside what others wait for: one load fewer than there are processors
+// is worked on at a time, and what a guest does meanwhile is paced to a quarter of a
+// processor, but for a load that was given a context of [Hurry].
 //
 // # Out of scope
 //

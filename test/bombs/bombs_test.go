@@ -80,7 +80,7 @@ func TestBombsWithoutQuarantine(t *testing.T) {
 // table drops bombs on a server of its own and prints what each cost.
 func table(t *testing.T, title string, after int, which func(wasmtest.Bomb) bool) {
 	n := scaled()
-	favoured := n.repeats > 0 && favour()
+	favoured := n.repeats > 0 && favour(t)
 	home := t.TempDir()
 	if n.repeats > 0 {
 		home = inMemory(t, home)
