@@ -115,8 +115,9 @@ func p99(all []figures) time.Duration {
 	return quantile(took, .99)
 }
 
-// verdictOf says how many of the bombs meet each aim and which do not, and what the
-// figures are worth: how much they differ without any bomb.
+// verdictOf says how many of the bombs meet each aim and which do not (with what it
+// was without them in brackets), and what the figures are worth: how much they
+// differ without any bomb.
 func verdictOf(lines []line) string {
 	var b strings.Builder
 	say := func(aim string, met func(l *line) bool, figure func(l *line) string) {
@@ -134,6 +135,8 @@ func verdictOf(lines []line) string {
 	}
 	say(fmt.Sprintf("pause <= %v:", mostPause), func(l *line) bool { return pause(l.with) <= mostPause },
 		func(l *line) string { return fmt.Sprintf("%v (%v)", round(pause(l.with)), round(pause(l.without))) })
+	say(fmt.Sprintf("stop <= %v:", mostPause), func(l *line) bool { return stop(l.with) <= mostPause },
+		func(l *line) string { return fmt.Sprintf("%v (%v)", round(stop(l.with)), round(stop(l.without))) })
 	say(fmt.Sprintf("memory <= +%d MiB:", mostMemory>>20), func(l *line) bool { return l.memory() <= mostMemory },
 		func(l *line) string { return fmt.Sprintf("%+d MiB", l.memory()>>20) })
 	say(fmt.Sprintf("others' p99 <= %s:", percent(mostSlower)), func(l *line) bool { return l.slower() <= mostSlower },
