@@ -25,7 +25,7 @@ type figures struct {
 	vitals
 	took    []time.Duration // of the shots
 	others  []time.Duration // of the clients' requests
-	foreign float64         // processors that others on this machine took
+	foreign float64         // processors that others on this machine, or its host, took
 }
 
 // measure fires shots, so many at once, or none, beside the clients.
@@ -89,8 +89,8 @@ func (s *server) work(t *testing.T, ctx context.Context) (took []time.Duration) 
 	return took
 }
 
-// busy is what all processes of the machine have taken of its processors, 0 where
-// the kernel does not tell.
+// busy is what all processes of the machine, and its host, have taken of its
+// processors, 0 where the kernel does not tell.
 func busy() time.Duration {
 	const tick = 10 * time.Millisecond
 	text, err := os.ReadFile("/proc/stat")
@@ -101,7 +101,7 @@ func busy() time.Duration {
 	var all time.Duration
 	for k, field := range strings.Fields(line) {
 		switch k {
-		case 1, 2, 3, 6, 7: // user, nice, system, interrupts
+		case 1, 2, 3, 6, 7, 8: // user, nice, system, interrupts, and what the machine's host took
 			n, err := strconv.ParseInt(field, 10, 64)
 			if err != nil {
 				return 0

@@ -45,6 +45,7 @@ type vitals struct {
 func serve(args []string, orders io.Reader, out io.Writer) error {
 	c := host.DefaultConfig()
 	c.Home, c.Port, c.LogLevel = args[0], 0, slog.LevelError
+	c.Sandbox.Deadline = 5 * time.Minute // a bomb is to be stopped by what it does, however slow the machine
 	var err error
 	if c.QuarantineAfter, err = strconv.Atoi(args[1]); err != nil {
 		return err

@@ -30,7 +30,7 @@ const heading = `
 by the built-in rule, or as many bytes are uploaded that are no module.
 Pause is the longest between two ticks of 1 ms in the server's process, with a garbage collection every 50 ms; stop is how long at most one of
 those waited until nothing ran, which is what a module can do to the process; memory is what the process took; p99 is of the 8 clients' requests;
-beside is how many processors others on this machine took meanwhile, which the figures are the worse for.
+beside is how many processors others on this machine, or its host, took meanwhile, which the figures are the worse for.
 `
 
 const row = "%-34s %-8v %9v %9v %9v %9v %8v %8v %9v %9v %7v %6v\n"
