@@ -8,10 +8,13 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/tetratelabs/wazero/experimental"
 )
 
 // childArgument is how a process knows that it is there to compile. It is
@@ -24,6 +27,8 @@ const (
 	childRefused = 3         // exit code: the module cannot be compiled
 	childAtOnce  = 2         // how many children work at the same time
 	childNice    = 10        // a tenth of what the server gets, when both want a processor
+
+	childProcessors = 4 // of one in a hurry: each takes its part of the memory
 )
 
 // childAllowed says that this program can be run again to compile: that its main
@@ -65,7 +70,8 @@ func compileChild(args []string, stdin io.Reader, stderr io.Writer) int {
 	}
 	wasm, err := io.ReadAll(stdin)
 	if err == nil {
-		err = compileInto(context.Background(), args[0], uint32(pages), wasm)
+		ctx := experimental.WithCompilationWorkers(context.Background(), runtime.GOMAXPROCS(0))
+		err = compileInto(ctx, args[0], uint32(pages), wasm)
 	}
 	var refused *RefusedError
 	switch {
@@ -103,7 +109,7 @@ func (r *Runtime) compileInChild(ctx context.Context, dir string, wasm []byte) e
 	cpu := uint64(max(r.limits.LoadTime/time.Second, 1))
 	cmd := exec.CommandContext(ctx, self, childArgument, dir,
 		strconv.FormatUint(uint64(r.limits.MemoryPages), 10), strconv.FormatUint(cpu, 10), strconv.Itoa(niceness(ctx)))
-	cmd.Env = []string{"GOMAXPROCS=1", "GOTRACEBACK=none"}
+	cmd.Env = []string{"GOMAXPROCS=" + strconv.Itoa(processors(ctx)), "GOTRACEBACK=none"}
 	cmd.Stdin = bytes.NewReader(wasm)
 	stderr := &head{limit: 2048}
 	cmd.Stderr = stderr
@@ -129,15 +135,24 @@ func (r *Runtime) compileInChild(ctx context.Context, dir string, wasm []byte) e
 type hurry struct{}
 
 // Hurry gives a context for [Runtime.Load] of a module without which nobody can be
-// served: it is compiled like any other work of this process, and not only with
-// what is left of the processors.
+// served: it is compiled on several processors, like any other work of this process,
+// and not only with what is left of one.
 func Hurry(ctx context.Context) context.Context { return context.WithValue(ctx, hurry{}, true) }
 
+func hurried(ctx context.Context) bool { return ctx.Value(hurry{}) != nil }
+
 func niceness(ctx context.Context) int {
-	if ctx.Value(hurry{}) != nil {
+	if hurried(ctx) {
 		return 0
 	}
 	return childNice
+}
+
+func processors(ctx context.Context) int {
+	if hurried(ctx) {
+		return min(runtime.GOMAXPROCS(0), childProcessors)
+	}
+	return 1
 }
 
 // head keeps the first bytes that are written to it.

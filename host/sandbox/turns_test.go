@@ -3,6 +3,7 @@ package sandbox
 import (
 	"context"
 	"errors"
+	"runtime"
 	"testing"
 	"time"
 
@@ -95,5 +96,16 @@ func TestLoadingTakesItsTime(t *testing.T) {
 	inst.close()
 	if err := m.free(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestWhoIsInAHurryCompilesOnSeveralProcessors: an upload takes one of them.
+func TestWhoIsInAHurryCompilesOnSeveralProcessors(t *testing.T) {
+	if n := processors(t.Context()); n != 1 {
+		t.Errorf("an upload is compiled on %d processors", n)
+	}
+	want := min(runtime.GOMAXPROCS(0), childProcessors)
+	if n := processors(Hurry(t.Context())); n != want {
+		t.Errorf("in a hurry there are %d processors, want %d", n, want)
 	}
 }
