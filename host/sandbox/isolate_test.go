@@ -223,6 +223,25 @@ func TestHostileGuestsAreStopped(t *testing.T) {
 	}
 }
 
+// TestAFullMemoryIsNoWayOut stops guests whose memory cannot grow, since growing is
+// how a guest comes back to the host between two slices.
+func TestAFullMemoryIsNoWayOut(t *testing.T) {
+	for name, limits := range map[string][2]int64{"nothing": {0, 0}, "a page": {1, 1}, "what it may have": {defaultMemoryPages, -1}} {
+		m := &Builder{}
+		m.Memory(uint32(limits[0]), limits[1])
+		m.Export("memory", ExternMemory, 0)
+		m.ExportFunc("interlock_abi", nil, Types{I32}, nil, I32Const(1))
+		m.ExportFunc("interlock_alloc", Types{I32}, Types{I32}, nil, I32Const(0))
+		m.ExportFunc("interlock_manifest", nil, Types{I64}, nil, I64Const(0))
+		guest := load(t, newRuntime(t, Limits{Deadline: 30 * time.Millisecond}), m.Evaluate(nil, Loop(Void, Br(0)), Op(Unreachable)))
+		_, err := guest.Call(t.Context(), nil, CallOptions{Fuel: 1 << 60})
+		var failed *CallError
+		if !errors.As(err, &failed) || failed.Kind != KindDeadline {
+			t.Errorf("%s: got %v, want %s", name, err, KindDeadline)
+		}
+	}
+}
+
 func TestMetrics(t *testing.T) {
 	r := newRuntime(t, Limits{})
 	trap := Policy(&Builder{}).Evaluate(nil, LocalGet(1), If(Void, Op(Unreachable)), I64Const(0))
