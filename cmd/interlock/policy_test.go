@@ -109,8 +109,8 @@ func TestUsePutsTheModuleIntoTheEntryAndKeepsTheRest(t *testing.T) {
 	if code != 0 {
 		t.Fatalf("exit code %d: %s", code, errOut)
 	}
-	if want := "CoreFlowPolicy is at version 6\n"; !strings.HasSuffix(out, want) {
-		t.Errorf("output %q does not end in %q", out, want)
+	if want := "CoreFlowPolicy is at version 6\n"; !strings.HasPrefix(out, want) {
+		t.Errorf("output %q does not begin with %q", out, want)
 	}
 	got := f.active.Entries[1]
 	if got.Name != "RetryFailedFlows" || got.Rule != "Backoff" || string(got.Config) != `{"base":1}` || got.OnError != prefect.Fallback || !strings.HasPrefix(got.Module, "sha256:") {
@@ -148,6 +148,17 @@ func TestAuditAndReadmit(t *testing.T) {
 	}
 	if code, _, _ := interlockWith(t, &fakeServer{}, "policy", "readmit", "sha256:2"); code != 1 {
 		t.Errorf("exit code %d for a module that is not there", code)
+	}
+}
+
+func TestUseClaimsNothingThatDidNotComeAbout(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "m.wasm")
+	if err := os.WriteFile(file, []byte("wasm"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := &fakeServer{active: twoEntries(), manifest: `{"rules":[{"name":"R"}]}`}
+	if code, out, _ := interlockWith(t, f, "policy", "use", "NoSuchEntry", file); code == 0 || out != "" {
+		t.Errorf("exit code %d, output %q", code, out)
 	}
 }
 

@@ -50,9 +50,14 @@ func policyUse(ctx context.Context, e env, c *client, f policyFlags, args []stri
 				return err
 			}
 		}
-		say(e.stdout, "%s decides by rule %s of %s\n", name, change.Rule, shortDigest(m.Digest))
 	}
-	return replaceEntry(ctx, e, c, f, change)
+	if err := replaceEntry(ctx, e, c, f, change); err != nil {
+		return err
+	}
+	if change.Module != prefect.BuiltinModule {
+		say(e.stdout, "%s decides by rule %s of %s\n", name, change.Rule, shortDigest(change.Module))
+	}
+	return nil
 }
 
 // findModule pushes a file, or looks up a digest.
