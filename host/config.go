@@ -139,7 +139,11 @@ func (c *Config) shown() any {
 func Settings() [][2]string {
 	var rows [][2]string
 	for _, s := range settings() {
-		rows = append(rows, [2]string{s.names[0], s.about})
+		about := s.about
+		if older := s.names[1:]; len(older) > 0 {
+			about += "; also as " + strings.Join(older, ", ")
+		}
+		rows = append(rows, [2]string{s.names[0], about})
 	}
 	return rows
 }

@@ -178,7 +178,7 @@ func module(digest string) metrics.Label { return metrics.Label{Name: "module", 
 // stored tells of the database.
 func (m *meters) stored(ctx context.Context, t *metrics.Text) error {
 	if waiting, groups, ok := m.db.Writes(); ok {
-		t.Family("interlock_sqlite_writes_waiting", "gauge", "Writes in the queue of the one writer.").Add(float64(waiting))
+		t.Family("interlock_sqlite_writes_waiting", "gauge", "Writes that wait for their turn.").Add(float64(waiting))
 		t.Family("interlock_sqlite_group_size", "histogram", "Writes that shared a transaction.").AddHistogram(groups)
 	}
 	counted, err := m.db.CountOutbox(ctx)

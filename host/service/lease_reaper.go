@@ -8,8 +8,8 @@ import (
 
 // Leases are the leases under which slots are held.
 type Leases interface {
-	// ExpireLeases gives back what expired leases hold, at most limit of them, and
-	// returns how many there were.
+	// ExpireLeases gives back what expired leases hold, and what runs hold without an
+	// expiry that have ended, at most limit of each, and returns how many there were.
 	ExpireLeases(ctx context.Context, limit int) (int, error)
 }
 
