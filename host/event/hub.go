@@ -114,9 +114,6 @@ func (h *Hub) Publish(ctx context.Context, events ...*prefect.Event) error {
 	return nil
 }
 
-// Events returns the bus of events, for consumers in this process.
-func (h *Hub) Events() *Bus[*prefect.Event] { return h.events }
-
 // PublishLogs hands stored logs to the subscribers of logs.
 func (h *Hub) PublishLogs(logs []*prefect.Log) { h.logs.Publish(logs...) }
 

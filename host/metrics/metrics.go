@@ -9,7 +9,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // Histogram sorts observations into buckets. It is safe for concurrent use.
@@ -35,9 +34,6 @@ func (h *Histogram) Observe(v float64) {
 		}
 	}
 }
-
-// ObserveSince adds the seconds since a moment.
-func (h *Histogram) ObserveSince(t time.Time) { h.Observe(time.Since(t).Seconds()) }
 
 // RequestBounds are buckets in seconds for what a client waits for.
 func RequestBounds() []float64 {

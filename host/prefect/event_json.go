@@ -306,7 +306,7 @@ func (e *Event) AppendJSON(b []byte) []byte {
 	b = append(b, `,"resource":`...)
 	b = e.Resource.AppendJSON(b)
 	b = append(b, `,"related":`...)
-	b = e.AppendRelated(b)
+	b = e.appendRelated(b)
 	b = append(b, `,"payload":`...)
 	if len(e.Payload) == 0 {
 		b = append(b, "{}"...)
@@ -328,8 +328,8 @@ func (e *Event) AppendJSON(b []byte) []byte {
 	return append(b, `"}`...)
 }
 
-// AppendRelated appends the list of related resources to b.
-func (e *Event) AppendRelated(b []byte) []byte {
+// appendRelated appends the list of related resources to b.
+func (e *Event) appendRelated(b []byte) []byte {
 	b = append(b, '[')
 	for i, r := range e.Related {
 		if i > 0 {
