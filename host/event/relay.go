@@ -17,13 +17,13 @@ import (
 // The pace of the relay.
 const (
 	relayBatch = 200
+	relayEvery = time.Second // for rows that nothing notified of: another replica's, or of before a crash
+	// relaySettle lets the transitions of a moment share a transaction: without it each
+	// one of a lone client would be followed by another.
+	relaySettle = 50 * time.Millisecond
 	// relayPart is how many of a batch one transaction stores: on SQLite transitions
 	// wait for it.
-	relayPart  = 16
-	relayEvery = time.Second // for rows that nothing notified of: another replica's, or of before a crash
-	// relaySettle lets the transitions of a moment share the two transactions of a
-	// batch: without it each transition of a lone client would pay for three.
-	relaySettle = 50 * time.Millisecond
+	relayPart = 16
 )
 
 // Relay turns the outbox rows of transitions into events: in one transaction it
