@@ -59,7 +59,7 @@ type scale struct{ volleys, repeats int }
 
 func scaled() scale {
 	if n, err := strconv.Atoi(os.Getenv("INTERLOCK_BOMBS")); err == nil && n > 0 {
-		return scale{volleys: (n + atOnce - 1) / atOnce, repeats: 4}
+		return scale{volleys: (n + atOnce - 1) / atOnce, repeats: 2}
 	}
 	return scale{volleys: 1}
 }
