@@ -32,7 +32,8 @@ var errClosed = prefect.Errorf(prefect.Unavailable, "the database is being close
 type unit struct {
 	ctx  context.Context
 	fn   func(*tx) error
-	late bool // may reach the disk with a later one
+	late bool // may reach the disk with a later one, and lets others go first once
+	past bool // of a late one: it did
 	err  error
 	done chan struct{}
 }
@@ -125,15 +126,25 @@ func (w *writer) write() {
 }
 
 // next takes what waits already; nobody waits for more, so a lone caller pays
-// nothing for the grouping.
+// nothing for the grouping. Late units are for a group of their own, or the one
+// after.
 func (w *writer) next() []*unit {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	n := min(len(w.queue), maxGroup)
-	group := w.queue[:n:n]
-	if w.queue = w.queue[n:]; len(w.queue) == 0 {
-		w.queue = nil
+	urgent := slices.ContainsFunc(w.queue, func(u *unit) bool { return !u.late })
+	var group, rest []*unit
+	for _, u := range w.queue {
+		switch {
+		case len(group) == maxGroup:
+			rest = append(rest, u)
+		case urgent && u.late && !u.past:
+			u.past = true
+			rest = append(rest, u)
+		default:
+			group = append(group, u)
+		}
 	}
+	w.queue = rest
 	return group
 }
 

@@ -157,7 +157,7 @@ func TestALateWriteReachesTheDiskWithTheNext(t *testing.T) {
 	synced("at once", 1, db.write)
 	synced("late", 0, db.writeLate)
 	synced("two late", 0, db.writeLate, db.writeLate)
-	synced("one of them late", 1, db.writeLate, db.write)
+	synced("one of them late", 1, db.writeLate, db.write) // which comes after, and is not synced
 	synced("at once again", 1, db.write)
 	if _, err := db.writers.Exec("PRAGMA wal_checkpoint(RESTART)"); err != nil {
 		t.Fatal(err)
@@ -168,6 +168,34 @@ func TestALateWriteReachesTheDiskWithTheNext(t *testing.T) {
 	}
 	if found := keys(t, openAt(t, path)); len(found) != 9 {
 		t.Errorf("found %v", found)
+	}
+}
+
+func TestALateWriteLetsOthersGoFirstOnce(t *testing.T) {
+	w := &writer{}
+	named := func(name string, late bool) *unit {
+		return &unit{late: late, fn: func(*tx) error { return errors.New(name) }}
+	}
+	next := func() (names []string) {
+		for _, u := range w.next() {
+			names = append(names, u.fn(nil).Error())
+		}
+		return names
+	}
+	for i, step := range []struct {
+		come []*unit
+		want string
+	}{
+		{[]*unit{named("late", true)}, "[late]"},
+		{[]*unit{named("late", true), named("a", false), named("b", false)}, "[a b]"},
+		{[]*unit{named("c", false), named("later", true)}, "[late c]"},
+		{nil, "[later]"},
+		{nil, "[]"},
+	} {
+		w.queue = append(w.queue, step.come...)
+		if got := fmt.Sprint(next()); got != step.want {
+			t.Errorf("step %d: %s, want %s", i, got, step.want)
+		}
 	}
 }
 

@@ -23,7 +23,7 @@ const (
 	relaySettle = 50 * time.Millisecond
 	// relayPart is how many of a batch one transaction stores: on SQLite transitions
 	// wait for it.
-	relayPart = 16
+	relayPart = 8
 )
 
 // Relay turns the outbox rows of transitions into events: in one transaction it
