@@ -5,6 +5,7 @@
 // On SQLite one connection writes, and callers take turns at it: whoever has the turn
 // writes what all have queued, as one group. Its units run one after another in one
 // transaction, each in a savepoint, and are acknowledged together once the group is
-// on disk. Readers have connections of their own and never wait for it. On Postgres each unit has a transaction of
-// its own and is run again when Postgres cannot serialize it.
+// on disk. Readers have connections of their own and never wait for it. On Postgres
+// each unit has a transaction of its own and is run again when Postgres cannot
+// serialize it.
 package store

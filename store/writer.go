@@ -131,7 +131,7 @@ func (w *writer) write() {
 func (w *writer) next() []*unit {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	urgent := slices.ContainsFunc(w.queue, func(u *unit) bool { return !u.late })
+	urgent := anyUrgent(w.queue)
 	var group, rest []*unit
 	for _, u := range w.queue {
 		switch {
@@ -193,6 +193,11 @@ func (w *writer) commit(group []*unit) {
 	}
 }
 
+// anyUrgent reports whether not all of the units are late.
+func anyUrgent(units []*unit) bool {
+	return slices.ContainsFunc(units, func(u *unit) bool { return !u.late })
+}
+
 func (u *unit) finished() bool {
 	select {
 	case <-u.done:
@@ -221,7 +226,7 @@ func (w *writer) transaction(units []*unit) error {
 		w.rollback()
 		return nil
 	}
-	w.log.unsynced.Store(!slices.ContainsFunc(units, func(u *unit) bool { return !u.late }))
+	w.log.unsynced.Store(!anyUrgent(units))
 	err := w.exec("COMMIT")
 	w.log.unsynced.Store(false)
 	if err != nil {

@@ -124,11 +124,13 @@ func (r *Relay) keep(ctx context.Context, events []relayed, waiting map[int64]st
 // promised is what one outbox row promises: the event of a state change, or one
 // that a policy asked for.
 type promised struct {
+	seq    int64                       // of the row
 	change *prefect.FlowRunStateChange // nil for a policy's event about a task run
 	policy *prefect.PolicyEvent
 }
 
 func readPromised(row orchestrate.OutboxRow) (p promised, err error) {
+	p.seq = row.Seq
 	if row.Kind == prefect.OutboxPolicyEvent {
 		p.policy = new(prefect.PolicyEvent)
 		err = json.Unmarshal(row.Payload, p.policy)
@@ -146,7 +148,6 @@ func readPromised(row orchestrate.OutboxRow) (p promised, err error) {
 // none: it is deleted with the others, since it will not get better.
 func (r *Relay) events(ctx context.Context, rows []orchestrate.OutboxRow) ([]relayed, error) {
 	all := make([]promised, 0, len(rows))
-	seqs := make([]int64, 0, len(rows))
 	changes := make([]*prefect.FlowRunStateChange, 0, len(rows))
 	for _, row := range rows {
 		p, err := readPromised(row)
@@ -154,7 +155,7 @@ func (r *Relay) events(ctx context.Context, rows []orchestrate.OutboxRow) ([]rel
 			r.logger.Error("dropped an outbox row that cannot be read", "seq", row.Seq, "key", row.Key, "error", err)
 			continue
 		}
-		all, seqs = append(all, p), append(seqs, row.Seq)
+		all = append(all, p)
 		if p.change != nil {
 			changes = append(changes, p.change)
 		}
@@ -166,7 +167,7 @@ func (r *Relay) events(ctx context.Context, rows []orchestrate.OutboxRow) ([]rel
 	}
 	events := make([]relayed, len(all))
 	for i, p := range all {
-		events[i].seq = seqs[i]
+		events[i].seq = p.seq
 		if p.policy != nil {
 			events[i].event = policyEvent(p.policy, names, now)
 		} else {

@@ -86,6 +86,13 @@ again: \
 	Get W; I64Or; \
 	I64Const $0x8080808080808080; I64And; Tee W
 
+// PLAIN takes the byte at POS into C, and leaves if it does not stand for itself.
+#define PLAIN(leave) \
+	Get POS; I32WrapI64; I64Load8U $0; Tee C; \
+	I64Const $0x20; I64Sub; I64Const $0x60; I64GeU; BrIf leave; \
+	Get C; I64Const $0x22; I64Eq; BrIf leave; \
+	Get C; I64Const $0x5c; I64Eq; BrIf leave
+
 // STRING reads the string whose quote is at POS, or leaves with why. The last few
 // bytes of a text are left to Go.
 #define STRING(again, why) \
@@ -433,23 +440,7 @@ bytes:
 			Get END
 			I64GeU
 			BrIf found
-			Get POS
-			I32WrapI64
-			I64Load8U $0
-			Tee C
-			I64Const $0x20
-			I64Sub
-			I64Const $0x60
-			I64GeU
-			BrIf found
-			Get C
-			I64Const $0x22
-			I64Eq
-			BrIf found
-			Get C
-			I64Const $0x5c
-			I64Eq
-			BrIf found
+			PLAIN(found)
 			MOVE(POS, 1)
 			Br bytes
 		End
@@ -668,23 +659,7 @@ bytes:
 			Get END
 			I64LtU
 			If
-				Get POS
-				I32WrapI64
-				I64Load8U $0
-				Tee C
-				I64Const $0x20
-				I64Sub
-				I64Const $0x60
-				I64GeU
-				BrIf odd
-				Get C
-				I64Const $0x22
-				I64Eq
-				BrIf odd
-				Get C
-				I64Const $0x5c
-				I64Eq
-				BrIf odd
+				PLAIN(odd)
 				Get AT
 				I32WrapI64
 				Get C
