@@ -21,15 +21,31 @@ func (db *DB) WriteEvents(ctx context.Context, events []*prefect.Event) error {
 	return db.write(ctx, func(tx *tx) error { return writeEvents(ctx, tx, events) })
 }
 
-// RelayEvents is WriteEvents and DeleteOutbox in one transaction. A power cut may
-// undo both; then the rows are there to be relayed again.
+// relayUnit is how many events RelayEvents stores at once on SQLite, where a
+// transition may have to wait for so many.
+const relayUnit = 16
+
+// RelayEvents stores the events as WriteEvents does and deletes the outbox rows that
+// promised them, seqs[i] that of events[i]. An event is stored if and only if its row
+// is deleted; an error says that not all are. On SQLite a power cut may undo it:
+// then the rows are there to be relayed again.
 func (db *DB) RelayEvents(ctx context.Context, events []*prefect.Event, seqs []int64) error {
-	return db.writeLate(ctx, func(tx *tx) error {
-		if err := writeEvents(ctx, tx, events); err != nil {
-			return err
+	relay := func(from, to int) func(*tx) error {
+		return func(tx *tx) error {
+			if err := writeEvents(ctx, tx, events[from:to]); err != nil {
+				return err
+			}
+			return deleteOutbox(ctx, tx, seqs[from:to])
 		}
-		return deleteOutbox(ctx, tx, seqs)
-	})
+	}
+	if db.writer == nil {
+		return db.translate(db.writePostgres(ctx, relay(0, len(events))))
+	}
+	var units []func(*tx) error
+	for from := 0; from < len(events); from += relayUnit {
+		units = append(units, relay(from, min(from+relayUnit, len(events))))
+	}
+	return db.translate(db.writer.doLate(ctx, units))
 }
 
 func writeEvents(ctx context.Context, tx *tx, events []*prefect.Event) error {

@@ -77,18 +77,8 @@ func (db *DB) read(ctx context.Context, fn func(q querier) error) error {
 // write runs fn in a transaction which is durable when write returns nil. fn may
 // be run again, so it must have no effect but on its own results.
 func (db *DB) write(ctx context.Context, fn func(t *tx) error) error {
-	return db.writeAs(ctx, false, fn)
-}
-
-// writeLate is write for what a power cut may undo: on SQLite it reaches the disk
-// with the next write.
-func (db *DB) writeLate(ctx context.Context, fn func(t *tx) error) error {
-	return db.writeAs(ctx, true, fn)
-}
-
-func (db *DB) writeAs(ctx context.Context, late bool, fn func(t *tx) error) error {
 	if db.writer != nil {
-		return db.translate(db.writer.do(ctx, late, fn))
+		return db.translate(db.writer.do(ctx, fn))
 	}
 	return db.translate(db.writePostgres(ctx, fn))
 }

@@ -32,8 +32,7 @@ var errClosed = prefect.Errorf(prefect.Unavailable, "the database is being close
 type unit struct {
 	ctx  context.Context
 	fn   func(*tx) error
-	late bool // may reach the disk with a later one, and lets others go first once
-	past bool // of a late one: it did
+	late bool // may reach the disk with a later one, and lets others go first
 	err  error
 	done chan struct{}
 }
@@ -86,12 +85,37 @@ func (w *writer) waiting() int {
 }
 
 // do runs fn in the next group and returns when that group is on disk, or when
-// fn failed. A late one may be lost in a power cut, with nothing that came after it.
-func (w *writer) do(ctx context.Context, late bool, fn func(*tx) error) error {
-	u := &unit{ctx: ctx, fn: fn, late: late, done: make(chan struct{})}
+// fn failed.
+func (w *writer) do(ctx context.Context, fn func(*tx) error) error {
+	u := &unit{ctx: ctx, fn: fn, done: make(chan struct{})}
 	if err := w.enqueue(u); err != nil {
 		return err
 	}
+	return w.await(u)
+}
+
+// doLate runs each of fns as a unit of its own, in their order, when nobody waits
+// for something else, and returns the first error. They may be lost in a power cut,
+// with nothing that came after them.
+func (w *writer) doLate(ctx context.Context, fns []func(*tx) error) error {
+	units := make([]*unit, len(fns))
+	for i, fn := range fns {
+		units[i] = &unit{ctx: ctx, fn: fn, late: true, done: make(chan struct{})}
+	}
+	if err := w.enqueue(units...); err != nil {
+		return err
+	}
+	var first error
+	for _, u := range units {
+		if err := w.await(u); first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// await returns when u is done, which may be by the caller.
+func (w *writer) await(u *unit) error {
 	for {
 		select {
 		case <-u.done:
@@ -105,47 +129,66 @@ func (w *writer) do(ctx context.Context, late bool, fn func(*tx) error) error {
 	}
 }
 
-func (w *writer) enqueue(u *unit) error {
+func (w *writer) enqueue(units ...*unit) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
 		return errClosed
 	}
-	w.queue = append(w.queue, u)
+	w.queue = append(w.queue, units...)
 	return nil
 }
 
 // write commits the next group, if there is one. The caller has the turn.
 func (w *writer) write() {
-	group := w.next()
-	if len(group) == 0 {
-		return
+	if group := w.next(); len(group) > 0 {
+		w.commit(group)
 	}
-	w.sizes.Observe(float64(len(group)))
-	w.commit(group)
 }
 
 // next takes what waits already; nobody waits for more, so a lone caller pays
-// nothing for the grouping. Late units are for a group of their own, or the one
-// after.
+// nothing for the grouping. Of late units it takes all when nothing else waits, and
+// else half as many as of the others.
 func (w *writer) next() []*unit {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	urgent := anyUrgent(w.queue)
+	late := maxGroup
+	if urgent := countUrgent(w.queue); urgent > 0 {
+		late = (urgent + 1) / 2
+	}
+	return w.take(func(u *unit) bool {
+		if u.late {
+			late--
+		}
+		return !u.late || late >= 0
+	})
+}
+
+// overtakers takes the units that are not late, if there are any. Those that left
+// has wait again then, before all others.
+func (w *writer) overtakers(left []*unit) []*unit {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if countUrgent(w.queue) == 0 {
+		return nil
+	}
+	urgent := w.take(func(u *unit) bool { return !u.late })
+	w.queue = slices.Concat(left, w.queue)
+	return urgent
+}
+
+// take takes those of the queue that it may, in their order, up to a group of them.
+func (w *writer) take(may func(*unit) bool) []*unit {
 	var group, rest []*unit
 	for _, u := range w.queue {
-		switch {
-		case len(group) == maxGroup:
-			rest = append(rest, u)
-		case urgent && u.late && !u.past:
-			u.past = true
-			rest = append(rest, u)
-		default:
+		if len(group) < maxGroup && may(u) {
 			group = append(group, u)
+		} else {
+			rest = append(rest, u)
 		}
 	}
 	w.queue = rest
-	return group
+	return living(group)
 }
 
 // Close runs what is queued and lets nobody write any more.
@@ -164,27 +207,12 @@ func (w *writer) Close() error {
 // commit runs the group in one transaction. A group whose transaction is lost is
 // run again unit by unit, so that each stands or falls for its own reason.
 func (w *writer) commit(group []*unit) {
-	waiting := group[:0:0]
+	group, err := w.transaction(group, w.overtakers)
+	w.sizes.Observe(float64(len(group)))
+	again := err != nil && len(group) > 1 && !errors.Is(err, errNotBegun)
 	for _, u := range group {
-		if err := u.ctx.Err(); err != nil {
-			u.finish(err)
-			continue
-		}
-		waiting = append(waiting, u)
-	}
-	if len(waiting) == 0 {
-		return
-	}
-	err := w.transaction(waiting)
-	if err == nil {
-		for _, u := range waiting {
-			close(u.done)
-		}
-		return
-	}
-	for _, u := range waiting {
-		if len(waiting) > 1 && !errors.Is(err, errNotBegun) {
-			err = w.transaction([]*unit{u})
+		if again {
+			_, err = w.transaction([]*unit{u}, nobody)
 		}
 		if err != nil {
 			u.err = err
@@ -193,9 +221,29 @@ func (w *writer) commit(group []*unit) {
 	}
 }
 
-// anyUrgent reports whether not all of the units are late.
-func anyUrgent(units []*unit) bool {
-	return slices.ContainsFunc(units, func(u *unit) bool { return !u.late })
+// nobody comes instead of units that are left.
+func nobody([]*unit) []*unit { return nil }
+
+// living ends the units whose callers are gone and returns the others.
+func living(units []*unit) []*unit {
+	return slices.DeleteFunc(units, func(u *unit) bool {
+		u.err = u.ctx.Err()
+		if u.err != nil {
+			close(u.done)
+		}
+		return u.err != nil
+	})
+}
+
+// countUrgent counts the units that are not late.
+func countUrgent(units []*unit) int {
+	n := 0
+	for _, u := range units {
+		if !u.late {
+			n++
+		}
+	}
+	return n
 }
 
 func (u *unit) finished() bool {
@@ -207,61 +255,69 @@ func (u *unit) finished() bool {
 	}
 }
 
-func (u *unit) finish(err error) {
-	u.err = err
-	close(u.done)
-}
-
-// transaction runs the units and commits. A unit's own failure is left in its
-// err; the error returned means that nothing was written.
-func (w *writer) transaction(units []*unit) error {
+// transaction runs the units and commits. While they are late ones it asks others,
+// between two of them, who would come instead of those that are left. It returns
+// those that took part. A unit's own failure is left in its err; the error returned
+// means that nothing was written.
+func (w *writer) transaction(units []*unit, others func(left []*unit) []*unit) ([]*unit, error) {
 	if err := w.begin(); err != nil {
-		return fmt.Errorf("%w%w", errNotBegun, hidden{err})
+		return units, fmt.Errorf("%w%w", errNotBegun, hidden{err})
 	}
-	if err := w.runUnits(units); err != nil {
+	units, err := w.runUnits(units, others)
+	if err != nil {
 		w.rollback()
-		return err
+		return units, err
 	}
 	if len(units) == 1 && units[0].err != nil {
 		w.rollback()
-		return nil
+		return units, nil
 	}
-	w.log.unsynced.Store(!anyUrgent(units))
-	err := w.exec("COMMIT")
+	w.log.unsynced.Store(countUrgent(units) == 0)
+	err = w.exec("COMMIT")
 	w.log.unsynced.Store(false)
 	if err != nil {
 		w.rollback()
 	}
-	return err
+	return units, err
 }
 
 // rollback ends the transaction; SQLite has done so by itself after some errors,
 // a full disk for one, and then there is nothing to report.
 func (w *writer) rollback() { _ = w.exec("ROLLBACK") }
 
-func (w *writer) runUnits(units []*unit) error {
-	alone := len(units) == 1
-	for _, u := range units {
-		u.err = nil
-		if !alone {
-			if err := w.exec("SAVEPOINT unit"); err != nil {
-				return err
-			}
+func (w *writer) runUnits(units []*unit, others func(left []*unit) []*unit) ([]*unit, error) {
+	late := countUrgent(units) == 0
+	alone := len(units) == 1 && !late // nobody can join
+	for i := 0; i < len(units); i++ {
+		if err := w.runUnit(units[i], alone); err != nil {
+			return units, err
 		}
-		u.err = contained(u.fn, w.tx)
-		switch {
-		case alone:
+		if !late {
 			continue
-		case u.err != nil:
-			if err := w.exec("ROLLBACK TO unit"); err != nil {
-				return err
-			}
 		}
-		if err := w.exec("RELEASE unit"); err != nil {
+		if urgent := others(units[i+1:]); len(urgent) > 0 {
+			units, late = append(units[:i+1:i+1], urgent...), false
+		}
+	}
+	return units, nil
+}
+
+// runUnit runs u, and undoes what it did if it fails and is not alone in the
+// transaction.
+func (w *writer) runUnit(u *unit, alone bool) error {
+	if alone {
+		u.err = contained(u.fn, w.tx)
+		return nil
+	}
+	if err := w.exec("SAVEPOINT unit"); err != nil {
+		return err
+	}
+	if u.err = contained(u.fn, w.tx); u.err != nil {
+		if err := w.exec("ROLLBACK TO unit"); err != nil {
 			return err
 		}
 	}
-	return nil
+	return w.exec("RELEASE unit")
 }
 
 // contained calls fn and turns a panic in it into its error: what serves

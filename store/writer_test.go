@@ -153,16 +153,19 @@ func TestALateWriteReachesTheDiskWithTheNext(t *testing.T) {
 			t.Errorf("%s: %d syncs, want %d", what, n, want)
 		}
 	}
+	late := func(ctx context.Context, fn func(*tx) error) error {
+		return db.writer.doLate(ctx, []func(*tx) error{fn})
+	}
 	synced("the first ever", 2, db.write) // with the log's header
 	synced("at once", 1, db.write)
-	synced("late", 0, db.writeLate)
-	synced("two late", 0, db.writeLate, db.writeLate)
-	synced("one of them late", 1, db.writeLate, db.write) // which comes after, and is not synced
+	synced("late", 0, late)
+	synced("two late", 0, late, late)
+	synced("one of them late", 1, late, db.write)
 	synced("at once again", 1, db.write)
 	if _, err := db.writers.Exec("PRAGMA wal_checkpoint(RESTART)"); err != nil {
 		t.Fatal(err)
 	}
-	synced("the first of a new log", 1, db.writeLate) // what is skipped is the sync of the header
+	synced("the first of a new log", 1, late) // what is skipped is the sync of the header
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -171,31 +174,80 @@ func TestALateWriteReachesTheDiskWithTheNext(t *testing.T) {
 	}
 }
 
-func TestALateWriteLetsOthersGoFirstOnce(t *testing.T) {
+func TestLateWritesGoWhenNothingElseWaitsAndAFewBesides(t *testing.T) {
 	w := &writer{}
-	named := func(name string, late bool) *unit {
-		return &unit{late: late, fn: func(*tx) error { return errors.New(name) }}
-	}
-	next := func() (names []string) {
-		for _, u := range w.next() {
-			names = append(names, u.fn(nil).Error())
+	named := func(names ...string) (units []*unit) {
+		for _, name := range names {
+			units = append(units, &unit{ctx: context.Background(), late: name[0] == 'l', fn: func(*tx) error { return errors.New(name) }})
 		}
-		return names
+		return units
 	}
 	for i, step := range []struct {
 		come []*unit
 		want string
 	}{
-		{[]*unit{named("late", true)}, "[late]"},
-		{[]*unit{named("late", true), named("a", false), named("b", false)}, "[a b]"},
-		{[]*unit{named("c", false), named("later", true)}, "[late c]"},
-		{nil, "[later]"},
+		{named("l1", "l2", "l3"), "[l1 l2 l3]"},
+		{named("l1", "l2", "l3", "a"), "[l1 a]"},
+		{named("b", "c"), "[l2 b c]"},
+		{named("l4", "d", "e", "f"), "[l3 l4 d e f]"},
+		{named("l5"), "[l5]"},
 		{nil, "[]"},
 	} {
 		w.queue = append(w.queue, step.come...)
-		if got := fmt.Sprint(next()); got != step.want {
+		got := []string{}
+		for _, u := range w.next() {
+			got = append(got, u.fn(nil).Error())
+		}
+		if fmt.Sprint(got) != step.want {
 			t.Errorf("step %d: %s, want %s", i, got, step.want)
 		}
+	}
+}
+
+func TestWhoComesWhileLateUnitsAreWrittenTakesThePlaceOfTheRest(t *testing.T) {
+	ctx := context.Background()
+	db, path := openTemp(t)
+	var order []string // of one writer
+	unit := func(name string, err error) func(*tx) error {
+		return func(x *tx) error {
+			order = append(order, name)
+			return errors.Join(put(ctx, x, name), err)
+		}
+	}
+	first, hold := make(chan struct{}), make(chan struct{})
+	late, boom := make(chan error), errors.New("boom")
+	go func() {
+		late <- db.writer.doLate(ctx, []func(*tx) error{
+			func(x *tx) error { close(first); <-hold; return unit("late 1", nil)(x) },
+			unit("late 2", boom),
+			unit("late 3", nil),
+		})
+	}()
+	<-first
+	urgent := make(chan error)
+	go func() { urgent <- db.write(ctx, unit("urgent", nil)) }()
+	for db.writer.waiting() < 1 {
+		time.Sleep(time.Millisecond) // until it is queued
+	}
+	syncs := db.writer.log.synced.Load()
+	close(hold)
+	if err := <-urgent; err != nil {
+		t.Error(err)
+	}
+	if err := <-late; !errors.Is(err, boom) {
+		t.Errorf("the late units' error is %v", err)
+	}
+	if want := "[late 1 urgent late 2 late 3]"; fmt.Sprint(order) != want {
+		t.Errorf("the order was %v, want %s", order, want)
+	}
+	if n := db.writer.log.synced.Load() - syncs; n != 2 { // with the log's header
+		t.Errorf("%d syncs, want those of one transaction", n)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if found := fmt.Sprint(keys(t, openAt(t, path))); found != "map[late 1:true late 3:true urgent:true]" {
+		t.Errorf("after reopening: %s", found)
 	}
 }
 

@@ -18,16 +18,14 @@ import (
 const (
 	relayBatch = 200
 	relayEvery = time.Second // for rows that nothing notified of: another replica's, or of before a crash
-	// relaySettle lets the transitions of a moment share a transaction: without it each
-	// one of a lone client would be followed by another.
-	relaySettle = 50 * time.Millisecond
-	// relayPart is how many of a batch one transaction stores: on SQLite transitions
-	// wait for it.
-	relayPart = 8
+	// relaySettle lets the transitions of a moment share a transaction: an event by
+	// itself dirties some fifty pages of SQLite's indexes, a hundred together not much
+	// more.
+	relaySettle = 200 * time.Millisecond
 )
 
-// Relay turns the outbox rows of transitions into events: in one transaction it
-// stores them and deletes the rows, and then it publishes them. Rows go in order of their
+// Relay turns the outbox rows of transitions into events: it stores them and deletes
+// the rows, both or neither, and then it publishes them. Rows go in order of their
 // sequence numbers, which is the order of a run's transitions.
 //
 // Several replicas on one database do not lock rows from each other: a
@@ -90,10 +88,8 @@ func (r *Relay) relay(ctx context.Context) (int, error) {
 	for _, row := range rows {
 		waiting[row.Seq] = struct{}{}
 	}
-	for part := range slices.Chunk(events, relayPart) {
-		if r.keep(ctx, part, waiting) > 0 {
-			return 0, ctx.Err()
-		}
+	if r.keep(ctx, events, waiting) > 0 {
+		return 0, ctx.Err()
 	}
 	// Rows that cannot be read, and those of events that the store refuses.
 	return len(rows), r.store.DeleteOutbox(ctx, slices.Collect(maps.Keys(waiting)))

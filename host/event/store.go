@@ -22,8 +22,9 @@ type Outbox interface {
 	ReadOutbox(ctx context.Context, limit int, kinds ...string) ([]orchestrate.OutboxRow, error)
 	// DeleteOutbox deletes rows; ones that are gone are no error.
 	DeleteOutbox(ctx context.Context, seqs []int64) error
-	// RelayEvents stores the events as WriteEvents does and deletes outbox rows, all
-	// or nothing.
+	// RelayEvents stores the events as WriteEvents does and deletes the outbox rows
+	// that promised them, seqs[i] that of events[i]. An error says that not all of it
+	// was done; doing it again does the rest.
 	RelayEvents(ctx context.Context, events []*prefect.Event, seqs []int64) error
 	// ReadRelatedRows returns the rows that keys name, without those that are
 	// gone, and the work pools of the work queues among them.

@@ -160,6 +160,35 @@ func TestRelayedEventsTakeThePlaceOfTheirRows(t *testing.T) {
 	})
 }
 
+// TestManyEventsAreRelayed has more than a unit of SQLite's writer stores.
+func TestManyEventsAreRelayed(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		const many = 150
+		run := newFlowRun(t, db, prefect.FlowRun{Name: "r"}, newState(prefect.Pending, at(0)))
+		next, s := *run, newState(prefect.Running, at(1))
+		enter(&next.RunTimes, s)
+		commit := &orchestrate.Commit{FlowRun: &next, State: s, ExpectStateID: run.StateID, ExpectUpdated: run.Updated}
+		for range many {
+			commit.Outbox = append(commit.Outbox, orchestrate.OutboxItem{Kind: "event", Key: "a"})
+		}
+		check(t, db.Commit(ctx, commit))
+		rows := must(db.ReadOutbox(ctx, 2*many, "event"))(t)
+		var events []*prefect.Event
+		var seqs []int64
+		for n, row := range rows[:many-1] {
+			events = append(events, &prefect.Event{ID: id(n), Occurred: at(1), Event: "acme.Thing", Resource: prefect.NewResource("acme.thing.1"), Received: at(1)})
+			seqs = append(seqs, row.Seq)
+		}
+		check(t, db.RelayEvents(ctx, events, seqs))
+		if left := must(db.ReadOutbox(ctx, 2*many, "event"))(t); len(left) != 1 || left[0].Seq != rows[many-1].Seq {
+			t.Errorf("%d rows are left", len(left))
+		}
+		if n := must(db.CountEvents(ctx, prefect.NewEventFilter(at(100))))(t); n != many-1 {
+			t.Errorf("%d events are stored, want %d", n, many-1)
+		}
+	})
+}
+
 // TestEventsThatNoDatabaseTakesAreRefused has Postgres refuse for good what is in
 // the payload of an event alone. SQLite keeps it as the text that it is.
 func TestEventsThatNoDatabaseTakesAreRefused(t *testing.T) {
