@@ -40,7 +40,10 @@ type Config struct {
 	LogLevel slog.Level
 	Services bool // run the periodic services in this process
 	Metrics  bool // count what is served, for GET /api/metrics
-	Policies bool // false decides every proposal by the bookkeeping alone: for measuring what policies cost
+	// SQLiteSync has a transition answered when it is on disk; without it a power cut
+	// may undo the last ones, as with the reference.
+	SQLiteSync bool
+	Policies   bool // false decides every proposal by the bookkeeping alone: for measuring what policies cost
 
 	Sandbox sandbox.Limits // zero fields take the sandbox's defaults
 
@@ -68,6 +71,7 @@ func DefaultConfig() Config {
 		LogLevel:           slog.LevelInfo,
 		Services:           true,
 		Metrics:            true,
+		SQLiteSync:         true,
 		Policies:           true,
 		QuarantineAfter:    5,
 	}
@@ -117,6 +121,7 @@ func settings() []setting {
 		{[]string{"PREFECT_SERVER_METRICS_ENABLED", "PREFECT_API_ENABLE_METRICS"}, "serve /api/metrics", boolean(func(c *Config) *bool { return &c.Metrics })},
 		{[]string{"INTERLOCK_HOME"}, "directory of the default database and the compilation cache", text(func(c *Config) *string { return &c.Home })},
 		{[]string{"INTERLOCK_SERVICES"}, "run the periodic services in this process", boolean(func(c *Config) *bool { return &c.Services })},
+		{[]string{"INTERLOCK_SQLITE_SYNC"}, "on SQLite, answer a transition when it is on disk", boolean(func(c *Config) *bool { return &c.SQLiteSync })},
 		{[]string{"INTERLOCK_POLICIES"}, "off decides by the bookkeeping alone", boolean(func(c *Config) *bool { return &c.Policies })},
 		{[]string{"INTERLOCK_QUARANTINE_AFTER"}, "errors in a row after which a policy module is not asked any more", number(func(c *Config) *int { return &c.QuarantineAfter }, 1, 1<<30)},
 	}, sandboxSettings()...)

@@ -28,6 +28,7 @@ func TestFromEnvironment(t *testing.T) {
 		"PREFECT_SERVER_TASKS_TAG_CONCURRENCY_SLOT_WAIT_SECONDS":       "2",
 		"INTERLOCK_HOME":                                               "/data",
 		"INTERLOCK_QUARANTINE_AFTER":                                   "3",
+		"INTERLOCK_SQLITE_SYNC":                                        "false",
 		"PREFECT_SERVER_API_CSRF_PROTECTION_ENABLD":                    "misspelt names are ignored",
 	}))
 	if err != nil {
@@ -39,7 +40,7 @@ func TestFromEnvironment(t *testing.T) {
 	want.CSRFProtection, want.CSRFExpiration = true, 90*time.Second
 	want.DeploymentLease, want.DeploymentSlotWait, want.TagSlotWait = 60500*time.Millisecond, 0, 2*time.Second
 	want.LogLevel, want.Services, want.Home = slog.LevelWarn, false, "/data"
-	want.QuarantineAfter = 3
+	want.QuarantineAfter, want.SQLiteSync = 3, false
 	if c != want {
 		t.Errorf("got  %+v\nwant %+v", c, want)
 	}

@@ -75,7 +75,7 @@ func New(ctx context.Context, c Config, logger *slog.Logger) (_ *Server, err err
 	if err = os.MkdirAll(c.Home, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the home directory: %w", err)
 	}
-	db, err := store.Open(ctx, c.URL(), store.Options{Logger: logger, Now: now})
+	db, err := store.Open(ctx, c.URL(), store.Options{Logger: logger, Now: now, Unsynced: !c.SQLiteSync})
 	if err != nil {
 		return nil, err
 	}

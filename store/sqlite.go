@@ -81,7 +81,7 @@ func openSQLite(ctx context.Context, a address, opts Options) (*DB, error) {
 	db.readers.SetMaxIdleConns(opts.Connections)
 	cache := newStatementCache()
 	db.reader = &statements{prepare: db.readers.PrepareContext, direct: db.readers, cache: cache}
-	db.writer = newWriter(conn, log, db.d, opts.Now)
+	db.writer = newWriter(conn, log, db.d, &opts)
 	db.writers = writers
 	db.closers = append(db.closers, db.writer, closerFunc(unwatch), cache, db.readers, writers, closerFunc(unlock))
 	return db, nil

@@ -20,6 +20,9 @@ type Options struct {
 	// Connections bounds the connections to Postgres (default 16) or the readers
 	// on SQLite (default 4).
 	Connections int
+	// Unsynced has writes to SQLite not wait for the disk: a power cut may undo the
+	// last of them, the end of the process none. So does the reference.
+	Unsynced bool
 }
 
 func (o *Options) setDefaults(postgres bool) {

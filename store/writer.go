@@ -48,6 +48,7 @@ type writer struct {
 	cache *statementCache
 	turn  chan struct{}      // holds one while somebody writes
 	waits time.Duration      // for the lock
+	syncs bool               // no: every unit may be lost in a power cut, as late ones may
 	sizes *metrics.Histogram // of groups
 
 	mu     sync.Mutex
@@ -55,17 +56,18 @@ type writer struct {
 	closed bool
 }
 
-func newWriter(conn *sql.Conn, log *walLog, d *dialect, clock func() prefect.Time) *writer {
+func newWriter(conn *sql.Conn, log *walLog, d *dialect, opts *Options) *writer {
 	w := &writer{
 		conn:  conn,
 		log:   log,
 		cache: newStatementCache(),
 		turn:  make(chan struct{}, 1),
 		waits: lockPatience,
+		syncs: !opts.Unsynced,
 		sizes: metrics.NewHistogram(metrics.SizeBounds()),
 	}
 	q := &statements{prepare: conn.PrepareContext, direct: conn, cache: w.cache}
-	w.tx = &tx{querier: unstoppable{q}, d: d, clock: clock}
+	w.tx = &tx{querier: unstoppable{q}, d: d, clock: opts.Now}
 	return w
 }
 
@@ -272,7 +274,7 @@ func (w *writer) transaction(units []*unit, others func(left []*unit) []*unit) (
 		w.rollback()
 		return units, nil
 	}
-	w.log.unsynced.Store(countUrgent(units) == 0)
+	w.log.unsynced.Store(!w.syncs || countUrgent(units) == 0)
 	err = w.exec("COMMIT")
 	w.log.unsynced.Store(false)
 	if err != nil {

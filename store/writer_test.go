@@ -174,6 +174,31 @@ func TestALateWriteReachesTheDiskWithTheNext(t *testing.T) {
 	}
 }
 
+func TestUnsyncedWritesDoNotWaitForTheDisk(t *testing.T) {
+	ctx := context.Background()
+	path := filepath.Join(t.TempDir(), "w.db")
+	db, err := Open(ctx, "sqlite:///"+path, Options{Unsynced: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	before := db.writer.log.synced.Load()
+	for _, key := range []string{"a", "b"} {
+		if err := db.write(ctx, func(x *tx) error { return put(ctx, x, key) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := db.writer.log.synced.Load() - before; n > 1 { // the first write may have made the log's header
+		t.Errorf("two writes synced %d times", n)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if found := keys(t, openAt(t, path)); len(found) != 2 {
+		t.Errorf("after reopening: %v", found)
+	}
+}
+
 func TestLateWritesGoWhenNothingElseWaitsAndAFewBesides(t *testing.T) {
 	w := &writer{}
 	named := func(names ...string) (units []*unit) {
