@@ -127,7 +127,7 @@ func (s *Server) openPolicies(ctx context.Context, db *store.DB, counts *meters)
 		return nil, err
 	}
 	registry, err := policy.Open(ctx, policy.Config{
-		Store: db, Modules: policy.Sandbox(runtime), Builtin: wasm,
+		Store: db, Modules: policy.Sandbox(runtime), Limits: s.config.Sandbox, Builtin: wasm,
 		Defaults: DefaultPolicies(), Settings: RuleSettings(&s.config),
 		QuarantineAfter: s.config.QuarantineAfter, Now: now, Logger: s.logger, Publish: s.hub.Publish,
 	})

@@ -135,10 +135,10 @@ func (m *meters) orchestrated(t *metrics.Text) {
 
 // modules tells of the modules by their digest.
 func (m *meters) modules(t *metrics.Text) {
-	bad := map[string]uint64{}
+	standings := map[string]policy.Standing{}
 	info := t.Family("interlock_module_info", "gauge", "The modules that active policies use.")
 	for _, s := range m.registry.Standings() {
-		bad[s.Digest] = s.BadVerdicts
+		standings[s.Digest] = s
 		if s.Loaded {
 			info.Add(1, module(s.Digest), metrics.Label{Name: "name", Value: s.Name}, metrics.Label{Name: "version", Value: s.Version},
 				metrics.Label{Name: "builtin", Value: strconv.FormatBool(s.Builtin)})
@@ -160,12 +160,14 @@ func (m *meters) modules(t *metrics.Text) {
 	each("interlock_module_running", "gauge", "Calls under way.", func(s sandbox.Metrics) float64 { return float64(s.Running) })
 	each("interlock_module_idle", "gauge", "Instances that wait for a call.", func(s sandbox.Metrics) float64 { return float64(s.Idle) })
 	each("interlock_module_instances_total", "counter", "Instances made.", func(s sandbox.Metrics) float64 { return float64(s.Made) })
-	f = t.Family("interlock_module_failures_total", "counter", "Failed calls by kind; verdict is an answer that was none.")
+	f = t.Family("interlock_module_failures_total", "counter", "Failed calls by kind; verdict is an answer that was none, context one too large to be sent.")
 	for _, one := range all {
 		for _, kind := range sandbox.Kinds() {
 			f.Add(float64(one.Failures[kind]), module(one.Digest), metrics.Label{Name: "kind", Value: string(kind)})
 		}
-		f.Add(float64(bad[one.Digest]), module(one.Digest), metrics.Label{Name: "kind", Value: "verdict"})
+		s := standings[one.Digest]
+		f.Add(float64(s.BadVerdicts), module(one.Digest), metrics.Label{Name: "kind", Value: "verdict"})
+		f.Add(float64(s.TooLarge), module(one.Digest), metrics.Label{Name: "kind", Value: "context"})
 	}
 	f = t.Family("interlock_module_call_duration_seconds", "histogram", "Time of calls in the guest.")
 	for _, one := range all {

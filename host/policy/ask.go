@@ -66,12 +66,18 @@ const builtinFuel = 1_000_000_000
 
 // consult asks a module and reads its answer, in a lane unless the module is the
 // built-in one. A fault is noted before the lane is left, so that who waits for it
-// learns of a quarantine. Errors: errQuarantined, those of a call and of reading.
+// learns of a quarantine. Errors: errQuarantined, *ContextTooLargeError, those of a
+// call and of reading.
 func (e *evaluation) consult(ctx context.Context, m *module, turns []turn) (*abi.Verdict, *sandbox.Result, error) {
-	if m.builtin {
-		return e.question(ctx, m, turns)
-	}
 	r := e.plan.registry
+	in, err := e.context(m, turns)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer r.giveBack(in)
+	if m.builtin {
+		return e.question(ctx, m, turns, *in)
+	}
 	if err := r.lanes.enter(ctx, &m.health.share); err != nil {
 		return nil, nil, err
 	}
@@ -81,7 +87,7 @@ func (e *evaluation) consult(ctx context.Context, m *module, turns []turn) (*abi
 		return nil, nil, errQuarantined
 	}
 	began := time.Now()
-	v, result, err := e.question(ctx, m, turns)
+	v, result, err := e.question(ctx, m, turns, *in)
 	if err != nil && !m.health.quarantined() {
 		now := time.Now()
 		rest = m.health.share.failed(now, now.Sub(began))
@@ -90,8 +96,8 @@ func (e *evaluation) consult(ctx context.Context, m *module, turns []turn) (*abi
 }
 
 // question calls a module and reads its answer, and notes a fault of it.
-func (e *evaluation) question(ctx context.Context, m *module, turns []turn) (*abi.Verdict, *sandbox.Result, error) {
-	result, err := e.call(ctx, m, turns)
+func (e *evaluation) question(ctx context.Context, m *module, turns []turn, in []byte) (*abi.Verdict, *sandbox.Result, error) {
+	result, err := e.call(ctx, m, turns, in)
 	var v *abi.Verdict
 	if err == nil {
 		v, err = e.read(turns, result)
@@ -108,23 +114,13 @@ func faulty(err error) bool {
 	return !errors.As(err, &failed) || failed.Kind.ModuleFault()
 }
 
-func (e *evaluation) call(ctx context.Context, m *module, turns []turn) (*sandbox.Result, error) {
-	entries := make([]*entry, len(turns))
-	for i, t := range turns {
-		entries[i] = t.entry
-	}
-	c := call{
-		phase: e.name, entries: entries, t: &e.t, proposed: e.proposed, intended: e.t.Proposed.Type,
-		final: e.final, status: e.status, seed: seed(&e.t),
-	}
-	o := sandbox.CallOptions{Now: e.t.Now.Time, Seed: c.seed, Fuel: builtinFuel}
+func (e *evaluation) call(ctx context.Context, m *module, turns []turn, in []byte) (*sandbox.Result, error) {
+	first := turns[0].entry // the others of a group have the same limits
+	o := sandbox.CallOptions{Now: e.t.Now.Time, Seed: seed(&e.t), Fuel: builtinFuel}
 	if !m.builtin {
-		o.Fuel, o.StackBytes = entries[0].Fuel, entries[0].StackBytes // the others of a group have the same
+		o.Fuel, o.StackBytes = first.Fuel, first.StackBytes
 	}
-	buffer := e.plan.registry.buffer()
-	defer e.plan.registry.buffers.Put(buffer)
-	*buffer = appendContext((*buffer)[:0], &c)
-	return m.Call(ctx, *buffer, o)
+	return m.Call(ctx, in, o)
 }
 
 // seed is the only source of chance that a module has. A proposal without a

@@ -2,11 +2,8 @@ package policy
 
 import (
 	"encoding/json"
-	"math"
 	"slices"
 	"strconv"
-
-	"github.com/google/uuid"
 
 	"github.com/interlock-run/interlock/host/orchestrate"
 	"github.com/interlock-run/interlock/host/prefect"
@@ -24,16 +21,15 @@ type call struct {
 	final    *prefect.State // phase after only
 	status   prefect.Status // phase after only
 	seed     string
+	lean     bool // for the built-in rules, which decide alike without what users can make large
 }
 
-// encoder appends JSON. Every member is followed by a comma; close takes the
-// last one back.
-type encoder struct{ b []byte }
-
 // appendContext appends the context of a call as abi.Context has it. Details of
-// states are told if they are set: an absent one is null or false.
+// states are told if they are set: an absent one is null or false. A lean one has
+// no tags, labels and keysets of inputs, of pause keys the proposed one, and texts
+// cut.
 func appendContext(b []byte, c *call) []byte {
-	e := encoder{b}
+	e := encoder{b, c.lean}
 	e.open('{')
 	e.int("abi", abi.Version)
 	e.text("phase", c.phase)
@@ -53,7 +49,7 @@ func appendContext(b []byte, c *call) []byte {
 	e.transition(c)
 	e.key("run")
 	if c.t.FlowRun != nil {
-		e.flowRun(c.t.FlowRun)
+		e.flowRun(c.t.FlowRun, c.proposed)
 	} else {
 		e.taskRun(c.t.TaskRun)
 	}
@@ -137,31 +133,35 @@ func (e *encoder) state(s *prefect.State, written bool) {
 	e.text("name", s.Name)
 	e.time("timestamp", &s.Timestamp)
 	if s.Message != nil {
-		e.text("message", cut(*s.Message, abi.MaxMessage))
+		e.cutText("message", cut(*s.Message, abi.MaxMessage), leanText)
 	} else {
 		e.raw("message", nil, "null")
 	}
 	e.text("result", resultOf(s.Data))
 	e.key("state_details")
-	e.details(&s.Details)
+	e.details(&s.Details, !written)
 	e.close('}')
 }
 
-// details tells the details that are set.
-func (e *encoder) details(d *prefect.StateDetails) {
+// details tells the details that are set. Keys that rules carry on are whole.
+func (e *encoder) details(d *prefect.StateDetails, carried bool) {
+	most := leanText
+	if carried {
+		most = carriedText
+	}
 	e.open('{')
 	e.setID(abi.DetailFlowRunID, d.FlowRunID)
 	e.setID(abi.DetailTaskRunID, d.TaskRunID)
 	e.setID(abi.DetailChildFlowRunID, d.ChildFlowRunID)
 	e.setTime(abi.DetailScheduledTime, d.ScheduledTime)
-	e.setText(abi.DetailCacheKey, d.CacheKey)
+	e.setText(abi.DetailCacheKey, d.CacheKey, most)
 	e.setTime(abi.DetailCacheExpiration, d.CacheExpiration)
 	e.setBool(abi.DetailDeferred, d.Deferred)
 	e.setBool(abi.DetailUntrackableResult, &d.UntrackableResult)
 	e.setTime(abi.DetailPauseTimeout, d.PauseTimeout)
 	e.setBool(abi.DetailPauseReschedule, &d.PauseReschedule)
-	e.setText(abi.DetailPauseKey, d.PauseKey)
-	if len(d.RunInputKeyset) > 0 {
+	e.setText(abi.DetailPauseKey, d.PauseKey, most)
+	if len(d.RunInputKeyset) > 0 && !e.lean {
 		e.key(abi.DetailRunInputKeyset)
 		e.open('{')
 		for _, key := range sortedKeys(d.RunInputKeyset) {
@@ -178,12 +178,12 @@ func (e *encoder) details(d *prefect.StateDetails) {
 	}
 	e.setID(abi.DetailTransitionID, d.TransitionID)
 	e.setID(abi.DetailTaskParametersID, d.TaskParametersID)
-	e.setText(abi.DetailTraceparent, d.Traceparent)
+	e.setText(abi.DetailTraceparent, d.Traceparent, leanText)
 	e.setID(abi.DetailDeploymentConcurrencyLeaseID, d.DeploymentConcurrencyLeaseID)
 	e.close('}')
 }
 
-func (e *encoder) flowRun(r *prefect.FlowRun) {
+func (e *encoder) flowRun(r *prefect.FlowRun, proposed *prefect.State) {
 	e.open('{')
 	e.id("id", &r.ID)
 	e.time("created", &r.Created)
@@ -198,9 +198,8 @@ func (e *encoder) flowRun(r *prefect.FlowRun) {
 	e.optional("flow_version", r.FlowVersion)
 	e.optional("idempotency_key", r.IdempotencyKey)
 	e.key("empirical_policy")
-	e.flowRunPolicy(&r.Policy)
-	e.texts("tags", r.Tags)
-	e.raw("labels", r.Labels, "{}")
+	e.flowRunPolicy(&r.Policy, proposed)
+	e.marks(r.Tags, r.Labels)
 	e.id("parent_task_run_id", r.ParentTaskRunID)
 	e.times(&r.RunTimes)
 	e.bool("auto_scheduled", r.AutoScheduled)
@@ -221,11 +220,19 @@ func (e *encoder) taskRun(r *prefect.TaskRun) {
 	e.optional("task_version", r.TaskVersion)
 	e.key("empirical_policy")
 	e.taskRunPolicy(&r.Policy)
-	e.texts("tags", r.Tags)
-	e.raw("labels", r.Labels, "{}")
+	e.marks(r.Tags, r.Labels)
 	e.times(&r.RunTimes)
 	e.int("flow_run_run_count", r.FlowRunRunCount)
 	e.close('}')
+}
+
+// marks tells what users mark runs with.
+func (e *encoder) marks(tags []string, labels json.RawMessage) {
+	if e.lean {
+		tags, labels = nil, nil
+	}
+	e.texts("tags", tags)
+	e.raw("labels", labels, "{}")
 }
 
 // times tells the columns that flow runs and task runs have in common.
@@ -238,13 +245,17 @@ func (e *encoder) times(r *prefect.RunTimes) {
 	e.float("total_run_time", r.TotalRunTime)
 }
 
-func (e *encoder) flowRunPolicy(p *prefect.FlowRunPolicy) {
+func (e *encoder) flowRunPolicy(p *prefect.FlowRunPolicy, proposed *prefect.State) {
+	keys := p.PauseKeys
+	if e.lean {
+		keys = pauseKeys(keys, proposed)
+	}
 	e.open('{')
 	e.int("max_retries", p.MaxRetries)
 	e.float("retry_delay_seconds", p.RetryDelaySeconds)
 	e.optionalInt("retries", p.Retries)
 	e.optionalInt("retry_delay", p.RetryDelay)
-	e.texts("pause_keys", p.PauseKeys)
+	e.texts("pause_keys", keys)
 	if p.Resuming != nil {
 		e.bool("resuming", *p.Resuming)
 	} else {
@@ -266,133 +277,4 @@ func (e *encoder) taskRunPolicy(p *prefect.TaskRunPolicy) {
 		e.raw("retry_jitter_factor", nil, "null")
 	}
 	e.close('}')
-}
-
-// What follows appends one member each.
-
-func (e *encoder) open(c byte) { e.b = append(e.b, c) }
-
-func (e *encoder) close(c byte) {
-	if last := len(e.b) - 1; e.b[last] == ',' {
-		e.b = e.b[:last]
-	}
-	e.b = append(e.b, c, ',')
-}
-
-// key appends a name of the contract, which needs no escapes.
-func (e *encoder) key(name string) {
-	e.b = append(e.b, '"')
-	e.b = append(e.b, name...)
-	e.b = append(e.b, '"', ':')
-}
-
-func (e *encoder) text(name, s string) {
-	e.key(name)
-	e.b = value.AppendString(e.b, s)
-	e.b = append(e.b, ',')
-}
-
-// raw appends JSON that is there already, missing for none.
-func (e *encoder) raw(name string, text json.RawMessage, missing string) {
-	e.key(name)
-	if len(text) == 0 {
-		e.b = append(e.b, missing...)
-	} else {
-		e.b = append(e.b, text...)
-	}
-	e.b = append(e.b, ',')
-}
-
-func (e *encoder) optional(name string, s *string) {
-	if s == nil {
-		e.raw(name, nil, "null")
-		return
-	}
-	e.text(name, *s)
-}
-
-func (e *encoder) int(name string, n int) {
-	e.key(name)
-	e.b = strconv.AppendInt(e.b, int64(n), 10)
-	e.b = append(e.b, ',')
-}
-
-func (e *encoder) optionalInt(name string, n *int) {
-	if n == nil {
-		e.raw(name, nil, "null")
-		return
-	}
-	e.int(name, *n)
-}
-
-// float appends a number; what JSON has no word for becomes 0.
-func (e *encoder) float(name string, f float64) {
-	if math.IsNaN(f) || math.IsInf(f, 0) {
-		f = 0
-	}
-	e.key(name)
-	e.b = strconv.AppendFloat(e.b, f, 'g', -1, 64)
-	e.b = append(e.b, ',')
-}
-
-func (e *encoder) bool(name string, b bool) {
-	e.key(name)
-	e.b = strconv.AppendBool(e.b, b)
-	e.b = append(e.b, ',')
-}
-
-func (e *encoder) texts(name string, list []string) {
-	e.key(name)
-	e.open('[')
-	for _, s := range list {
-		e.b = value.AppendString(e.b, s)
-		e.b = append(e.b, ',')
-	}
-	e.close(']')
-}
-
-func (e *encoder) id(name string, id *uuid.UUID) {
-	e.key(name)
-	if id == nil {
-		e.b = append(e.b, "null,"...)
-		return
-	}
-	e.b = append(e.b, '"')
-	e.b = appendID(e.b, *id)
-	e.b = append(e.b, '"', ',')
-}
-
-func (e *encoder) time(name string, t *prefect.Time) {
-	e.key(name)
-	if t == nil {
-		e.b = append(e.b, "null,"...)
-		return
-	}
-	e.b = append(e.b, '"')
-	e.b = appendTime(e.b, t.Time)
-	e.b = append(e.b, '"', ',')
-}
-
-func (e *encoder) setID(name string, id *uuid.UUID) {
-	if id != nil {
-		e.id(name, id)
-	}
-}
-
-func (e *encoder) setTime(name string, t *prefect.Time) {
-	if t != nil {
-		e.time(name, t)
-	}
-}
-
-func (e *encoder) setText(name string, s *string) {
-	if s != nil {
-		e.text(name, *s)
-	}
-}
-
-func (e *encoder) setBool(name string, b *bool) {
-	if b != nil && *b {
-		e.bool(name, true)
-	}
 }

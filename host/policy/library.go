@@ -160,6 +160,7 @@ type Standing struct {
 	Loaded                bool // an active policy uses it
 	Quarantined           bool
 	BadVerdicts           uint64 // calls whose answer was none: a kind of failure beside the sandbox's
+	TooLarge              uint64 // contexts that it was not sent; likewise
 }
 
 // standings tells of all modules that are loaded or were, in the order of their
@@ -169,7 +170,7 @@ func (l *library) standings() []Standing {
 	defer l.mu.Unlock()
 	all := make([]Standing, 0, len(l.health))
 	for digest, h := range l.health {
-		s := Standing{Digest: digest, BadVerdicts: h.badVerdicts.Load()}
+		s := Standing{Digest: digest, BadVerdicts: h.badVerdicts.Load(), TooLarge: h.tooLarge.Load()}
 		if m := l.loaded[digest]; m != nil {
 			s.Loaded, s.Builtin, s.Name, s.Version = true, m.builtin, m.manifest.Name, m.manifest.Version
 		}

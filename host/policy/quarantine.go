@@ -22,6 +22,7 @@ type health struct {
 	after       int32 // errors in a row that are too many
 	streak      atomic.Int32
 	badVerdicts atomic.Uint64
+	tooLarge    atomic.Uint64 // contexts
 	share       share
 }
 

@@ -25,6 +25,8 @@ const pollInterval = 500 * time.Millisecond
 type Config struct {
 	Store   Store
 	Modules Modules
+	// Limits are those that Modules apply. Zero fields stand for their defaults.
+	Limits sandbox.Limits
 	// Builtin is the wasm of the rules that come with this binary.
 	Builtin []byte
 	// Defaults are the policies of this binary; Name and Entries are read. They are
@@ -50,6 +52,7 @@ type Registry struct {
 	log     *slog.Logger
 	library *library
 	builtin *module
+	limits  sandbox.Limits // of calls
 
 	active  atomic.Pointer[snapshot]
 	change  sync.Mutex // one change or reload at a time
@@ -66,7 +69,7 @@ var _ orchestrate.Evaluator = (*Registry)(nil)
 // more is reported and handled by the failure mode of its entries. Errors: the
 // built-in does not load, the database does not answer.
 func Open(ctx context.Context, c Config) (*Registry, error) {
-	r := &Registry{config: c, log: c.Logger, library: newLibrary(c.Modules, c.QuarantineAfter), lanes: newLanes()}
+	r := &Registry{config: c, log: c.Logger, library: newLibrary(c.Modules, c.QuarantineAfter), lanes: newLanes(), limits: c.Limits.WithDefaults()}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
@@ -343,5 +346,3 @@ func runTypeOf(policy string) (run prefect.RunType, known bool) {
 	}
 	return "", false
 }
-
-func (r *Registry) buffer() *[]byte { return r.buffers.Get().(*[]byte) }

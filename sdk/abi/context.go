@@ -8,6 +8,9 @@ package abi
 // Context, and each sees what the ones before it in the call decided, which is
 // the guest's work (the SDK's). Between calls it is the host's work: the
 // proposed state and the run of a later call are as the earlier calls left them.
+//
+// What users write can make a context large. A host sends none that might be more
+// than the call's fuel and memory suffice for, but each up to [SureContext].
 type Context struct {
 	ABI        int            `json:"abi"`      // [Version]
 	Phase      string         `json:"phase"`    // PhaseBefore or PhaseAfter
@@ -20,6 +23,9 @@ type Context struct {
 	Facts      map[string]Raw `json:"facts"`           // what the rules of the call declare, by the name in the manifest
 	Final      *Final         `json:"final,omitempty"` // PhaseAfter only
 }
+
+// SureContext is the size in bytes up to which a context is sent in any case.
+const SureContext = 24 << 10
 
 // RuleCall is one entry that is asked.
 type RuleCall struct {
