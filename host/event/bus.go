@@ -2,8 +2,12 @@ package event
 
 import "sync"
 
-// backlog is how many values may wait for one subscriber.
-const backlog = 1024
+const (
+	// backlog is how many values may wait for one subscriber.
+	backlog = 1024
+	// included is how many more may wait of those that its filter has accepted.
+	included = 256
+)
 
 // Bus hands what is published to those who subscribed, in this process. Its
 // zero value is ready.
@@ -15,18 +19,26 @@ type Bus[T any] struct {
 
 // Subscription is what one subscriber gets.
 type Subscription[T any] struct {
-	bus     *Bus[T]
-	include func(T) bool
-	values  chan T
-	once    sync.Once
-	lagged  bool // written before values is closed
+	bus    *Bus[T]
+	queue  chan T // what was published
+	values chan T // what of it is included
+	gone   chan struct{}
+	leave  sync.Once
+	once   sync.Once
+	lagged bool // written before queue is closed
 }
 
 // Subscribe returns a subscription to what is published from now on and include
-// accepts; a nil include accepts all. include is called by publishers and must
-// be quick. The subscription must be closed.
+// accepts; a nil include accepts all. include is called in a goroutine of the
+// subscription's own, so one that takes long delays nobody else: the subscriber
+// lags. The subscription must be closed.
 func (b *Bus[T]) Subscribe(include func(T) bool) *Subscription[T] {
-	s := &Subscription[T]{bus: b, include: include, values: make(chan T, backlog)}
+	s := &Subscription[T]{bus: b, queue: make(chan T, backlog), gone: make(chan struct{})}
+	s.values = s.queue
+	if include != nil {
+		s.values = make(chan T, included)
+		go s.filter(include)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
@@ -48,19 +60,40 @@ func (s *Subscription[T]) C() <-chan T { return s.values }
 // backlog holds were waiting.
 func (s *Subscription[T]) Lagged() bool { return s.lagged }
 
+// filter passes on what is included until the queue ends or the subscriber is gone.
+func (s *Subscription[T]) filter(include func(T) bool) {
+	defer close(s.values)
+	for v := range s.queue {
+		select {
+		case <-s.gone:
+			return
+		default:
+		}
+		if !include(v) {
+			continue
+		}
+		select {
+		case s.values <- v:
+		case <-s.gone:
+			return
+		}
+	}
+}
+
 // Close ends the subscription. It is safe to call twice.
 func (s *Subscription[T]) Close() {
+	s.leave.Do(func() { close(s.gone) })
 	s.bus.mu.Lock()
 	defer s.bus.mu.Unlock()
 	delete(s.bus.subs, s)
 	s.end(false)
 }
 
-// end closes the channel; the bus's lock is held, so no publisher is sending.
+// end closes the queue; the bus's lock is held, so no publisher is sending.
 func (s *Subscription[T]) end(lagged bool) {
 	s.once.Do(func() {
 		s.lagged = lagged
-		close(s.values)
+		close(s.queue)
 	})
 }
 
@@ -82,11 +115,8 @@ func (b *Bus[T]) Publish(values ...T) {
 
 func (s *Subscription[T]) offer(values []T) bool {
 	for _, v := range values {
-		if s.include != nil && !s.include(v) {
-			continue
-		}
 		select {
-		case s.values <- v:
+		case s.queue <- v:
 		default:
 			return false
 		}

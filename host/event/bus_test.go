@@ -75,6 +75,30 @@ func TestBusCutsOffWhoDoesNotKeepUp(t *testing.T) {
 	}
 }
 
+// A filter that takes for ever is its subscriber's matter.
+func TestASlowFilterDelaysNobody(t *testing.T) {
+	var bus Bus[int]
+	stuck := make(chan struct{})
+	slow := bus.Subscribe(func(int) bool { <-stuck; return true })
+	quick := bus.Subscribe(func(int) bool { return true })
+	for i := range backlog + included + 2 {
+		bus.Publish(i)
+		if got := <-quick.C(); got != i {
+			t.Fatalf("got %d, want %d", got, i)
+		}
+	}
+	close(stuck)
+	if got := drain(slow); len(got) < backlog || !slow.Lagged() {
+		t.Errorf("the slow one got %d and lagged: %v", len(got), slow.Lagged())
+	}
+	quick.Close()
+	if bus.Subscribed() {
+		t.Error("somebody is left")
+	}
+	for range quick.C() { // ends
+	}
+}
+
 func TestBusUnderConcurrency(t *testing.T) {
 	var bus Bus[int]
 	var all sync.WaitGroup
@@ -86,7 +110,7 @@ func TestBusUnderConcurrency(t *testing.T) {
 		})
 		all.Go(func() {
 			for range 100 {
-				s := bus.Subscribe(nil)
+				s := bus.Subscribe(func(v int) bool { return v%2 == 0 })
 				select {
 				case <-s.C():
 				default:

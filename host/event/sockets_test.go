@@ -3,6 +3,7 @@ package event
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -389,6 +390,22 @@ func TestStreamsOutRefuse(t *testing.T) {
 	}
 }
 
+// A filter that would take long is refused with a reason, with a backfill or not.
+func TestStreamsOutRefuseLargeFilters(t *testing.T) {
+	s := newServer(t, new(fakeStore), "")
+	for _, backfill := range []string{"true", "false"} {
+		c := s.open("/api/events/out", "")
+		c.send(`{"type":"filter","backfill":` + backfill + `,"filter":{"resource":{"labels":{"a":"` + strings.Repeat("*a", 1<<18) + `"}}}}`)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		_, _, err := c.Read(ctx)
+		cancel()
+		var closed websocket.CloseError
+		if !errors.As(err, &closed) || closed.Code != websocket.StatusProtocolError || !strings.Contains(closed.Reason, "at most 1000 characters") {
+			t.Errorf("closed with %v", err)
+		}
+	}
+}
+
 func TestASubscriberThatDoesNotReadIsCutOff(t *testing.T) {
 	s := newServer(t, new(fakeStore), "")
 	out := s.open("/api/events/out", "")
@@ -396,7 +413,7 @@ func TestASubscriberThatDoesNotReadIsCutOff(t *testing.T) {
 	eventually(t, "a subscription", s.hub.events.Subscribed)
 	e := newEvent(0)
 	e.Payload = json.RawMessage(`{"x":"` + strings.Repeat("x", 1<<20) + `"}`)
-	for range backlog + 200 { // more than the backlog and the network hold together
+	for range backlog + included + 200 { // more than the backlog and the network hold together
 		s.hub.events.Publish(e)
 	}
 	if s.hub.events.Subscribed() {

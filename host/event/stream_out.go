@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/coder/websocket"
@@ -47,6 +48,16 @@ func readFilter(ctx context.Context, c *socket) (filter json.RawMessage, backfil
 	return message.Filter, message.Backfill == nil || *message.Backfill, true
 }
 
+// maxReason is what a close frame has room for, in bytes.
+const maxReason = 123
+
+// refuseFilter ends the connection as the reference does, with what is wrong.
+func refuseFilter(c *socket, err error) {
+	reason := strings.ToValidUTF8(err.Error(), "?")
+	reason = strings.ToValidUTF8(reason[:min(len(reason), maxReason)], "")
+	c.Close(websocket.StatusProtocolError, reason)
+}
+
 func (s *Sockets) sendEvents(ctx context.Context, c *socket) {
 	raw, backfill, ok := readFilter(ctx, c)
 	if !ok {
@@ -55,7 +66,7 @@ func (s *Sockets) sendEvents(ctx context.Context, c *socket) {
 	now := s.now()
 	filter, err := prefect.DecodeEventFilter(raw, now)
 	if err != nil {
-		c.Close(websocket.StatusProtocolError, "invalid filter")
+		refuseFilter(c, err)
 		return
 	}
 	filter.Clamp(now, backfillSpan)
@@ -64,13 +75,17 @@ func (s *Sockets) sendEvents(ctx context.Context, c *socket) {
 	}
 	filter.Order = "ASC"
 	// Subscribed first, so that nothing falls between the past and the stream.
-	sub := s.events.Subscribe(filter.Includes)
+	sub := s.events.Subscribe(filter.Matcher())
 	defer sub.Close()
 	ctx = c.CloseRead(ctx)
 	var sent map[uuid.UUID]struct{}
 	if backfill {
 		if sent, err = s.sendPast(ctx, c, filter); err != nil {
-			if ctx.Err() == nil {
+			switch {
+			case ctx.Err() != nil:
+			case prefect.CodeOf(err) == prefect.Invalid: // what the store alone finds wrong
+				refuseFilter(c, err)
+			default:
 				s.logger.Error("reading events for a subscriber failed", "error", err)
 				c.Close(websocket.StatusInternalError, "the events could not be read")
 			}
@@ -125,7 +140,7 @@ func (s *Sockets) sendLogs(ctx context.Context, c *socket) {
 	}
 	include, err := logFilter(raw)
 	if err != nil {
-		c.Close(websocket.StatusProtocolError, "invalid filter")
+		refuseFilter(c, err)
 		return
 	}
 	sub := s.logs.Subscribe(include)

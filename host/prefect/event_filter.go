@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -144,10 +143,75 @@ func DecodeEventFilter(b []byte, now Time) (*EventFilter, error) {
 	if f.Order != "ASC" && f.Order != "DESC" {
 		return nil, Errorf(Invalid, "invalid event filter: order is ASC or DESC")
 	}
-	if f.Text != nil && utf8.RuneCountInString(f.Text.Query) > TextQueryLength {
-		return nil, Errorf(Invalid, "invalid event filter: a text query has at most %d characters", TextQueryLength)
+	if err := f.check(); err != nil {
+		return nil, Errorf(Invalid, "invalid event filter: %v", err)
 	}
 	return f, nil
+}
+
+// The bounds of an event filter. Patterns are beginnings of names and ids, labels with
+// what they may match, pairs of resource and role; a related resource counts for
+// relatedPatterns. The bounds keep what matching an event may take in proportion.
+const (
+	MaxPatterns      = 200  // of a filter
+	MaxPatternLength = 1000 // characters of one
+	MaxStarLength    = 4000 // of all patterns with a star, which are tried at every place of a text
+	relatedPatterns  = 10
+)
+
+// check says what of a filter is beyond bounds.
+func (f *EventFilter) check() error {
+	if f.Text != nil && utf8.RuneCountInString(f.Text.Query) > TextQueryLength {
+		return fmt.Errorf("a text query has at most %d characters", TextQueryLength)
+	}
+	count := patternCount{all: relatedPatterns * (len(f.Related) + len(f.AnyResource))}
+	if n := f.Event; n != nil {
+		count.texts(n.Prefix)
+		count.texts(n.ExcludePrefix)
+	}
+	if r := f.Resource; r != nil {
+		count.texts(r.IDPrefix)
+		count.labels(r.Labels)
+	}
+	for _, r := range f.Related {
+		count.all += len(r.ResourcesInRoles)
+		count.labels(r.Labels)
+	}
+	for _, r := range f.AnyResource {
+		count.texts(r.IDPrefix)
+		count.labels(r.Labels)
+	}
+	switch {
+	case count.all > MaxPatterns:
+		return fmt.Errorf("it has more than %d patterns", MaxPatterns)
+	case count.longest > MaxPatternLength:
+		return fmt.Errorf("a pattern has at most %d characters", MaxPatternLength)
+	case count.stars > MaxStarLength:
+		return fmt.Errorf("patterns with a star have at most %d characters together", MaxStarLength)
+	}
+	return nil
+}
+
+// patternCount is how much a filter asks for.
+type patternCount struct{ all, longest, stars int }
+
+func (c *patternCount) texts(list []string) {
+	c.all += len(list)
+	for _, p := range list {
+		c.longest = max(c.longest, utf8.RuneCountInString(p))
+	}
+}
+
+func (c *patternCount) labels(s ResourceSpec) {
+	c.all += len(s)
+	for _, patterns := range s {
+		c.texts(patterns)
+		for _, p := range patterns {
+			if strings.Contains(p, "*") {
+				c.stars += utf8.RuneCountInString(p)
+			}
+		}
+	}
 }
 
 // unmarshalStrict refuses unknown fields and anything after the value.
@@ -168,177 +232,4 @@ func (f *EventFilter) Clamp(now Time, d time.Duration) {
 	if earliest := now.Add(-d); f.Occurred.Since.Before(earliest.Time) {
 		f.Occurred.Since = earliest
 	}
-}
-
-// Includes reports whether the event meets the filter.
-func (f *EventFilter) Includes(e *Event) bool {
-	if e.Occurred.Before(f.Occurred.Since.Time) || e.Occurred.After(f.Occurred.Until.Time) {
-		return false
-	}
-	if len(f.ID.ID) > 0 && !slices.Contains(f.ID.ID, e.ID) {
-		return false
-	}
-	if f.Event != nil && !f.Event.includes(e.Event) {
-		return false
-	}
-	if f.Resource != nil && !f.Resource.includes(e.Resource) {
-		return false
-	}
-	for _, related := range f.Related {
-		if !related.empty() && !slices.ContainsFunc(e.Related, related.includes) {
-			return false
-		}
-	}
-	for _, any := range f.AnyResource {
-		if !any.includes(e.Resource) && !slices.ContainsFunc(e.Related, any.includes) {
-			return false
-		}
-	}
-	return f.Text == nil || ParseTextQuery(f.Text.Query).Matches(searchText(e))
-}
-
-func (f *EventNameFilter) includes(name string) bool {
-	begins := func(prefix string) bool { return strings.HasPrefix(name, prefix) }
-	return (len(f.Prefix) == 0 || slices.ContainsFunc(f.Prefix, begins)) &&
-		!slices.ContainsFunc(f.ExcludePrefix, begins) &&
-		in(f.Name, name) && !slices.Contains(f.ExcludeName, name)
-}
-
-func (f *EventResourceFilter) includes(r Resource) bool {
-	return in(f.ID, r.ID()) && inPrefix(f.IDPrefix, r.ID()) && f.Labels.Matches(r)
-}
-
-func (f *EventAnyResourceFilter) includes(r Resource) bool {
-	return in(f.ID, r.ID()) && inPrefix(f.IDPrefix, r.ID()) && f.Labels.Matches(r)
-}
-
-func (f *EventRelatedFilter) empty() bool {
-	return len(f.ID) == 0 && len(f.Role) == 0 && len(f.ResourcesInRoles) == 0 && len(f.Labels) == 0
-}
-
-func (f *EventRelatedFilter) includes(r Resource) bool {
-	return in(f.ID, r.ID()) && in(f.Role, r.Role()) && f.Labels.Matches(r) &&
-		(len(f.ResourcesInRoles) == 0 || slices.Contains(f.ResourcesInRoles, [2]string{r.ID(), r.Role()}))
-}
-
-// in reports whether v is in list, or there is no list.
-func in(list []string, v string) bool { return len(list) == 0 || slices.Contains(list, v) }
-
-func inPrefix(prefixes []string, v string) bool {
-	return len(prefixes) == 0 ||
-		slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(v, prefix) })
-}
-
-// Matches reports whether the resource has every label of s with a value that
-// one of its patterns matches.
-func (s ResourceSpec) Matches(r Resource) bool {
-	for name, patterns := range s {
-		value, ok := r.Get(name)
-		if !ok || !slices.ContainsFunc(patterns, func(p string) bool { return matchLabel(p, value) }) {
-			return false
-		}
-	}
-	return true
-}
-
-func matchLabel(pattern, value string) bool {
-	if positive, ok := strings.CutPrefix(pattern, "!"); ok {
-		return !matchGlob([]rune(positive), []rune(value))
-	}
-	return matchGlob([]rune(pattern), []rune(value))
-}
-
-// matchGlob matches shell patterns over the whole of text: * and ? match any
-// character, [abc], [a-z] and [!abc] one of a set. It goes back to the last star
-// only, so it takes at most len(pattern)*len(text) steps.
-func matchGlob(pattern, text []rune) bool {
-	p, t, star, mark := 0, 0, -1, 0
-	for t < len(text) {
-		if p < len(pattern) {
-			if pattern[p] == '*' {
-				star, mark = p, t
-				p++
-				continue
-			}
-			if width, ok := matchOne(pattern[p:], text[t]); ok {
-				p += width
-				t++
-				continue
-			}
-		}
-		if star < 0 {
-			return false
-		}
-		mark++
-		p, t = star+1, mark
-	}
-	for p < len(pattern) && pattern[p] == '*' {
-		p++
-	}
-	return p == len(pattern)
-}
-
-// matchOne matches one character with the front of pattern, which is not a star,
-// and returns how much of pattern that took.
-func matchOne(pattern []rune, c rune) (width int, ok bool) {
-	switch pattern[0] {
-	case '?':
-		return 1, true
-	case '[':
-		if end := setEnd(pattern); end > 0 {
-			return end + 1, inSet(pattern[1:end], c)
-		}
-	}
-	return 1, pattern[0] == c
-}
-
-// setEnd returns where the set at the front of pattern ends, 0 if it does not. A
-// bracket right after the opening one belongs to the set.
-func setEnd(pattern []rune) int {
-	i := 1
-	if i < len(pattern) && pattern[i] == '!' {
-		i++
-	}
-	if i < len(pattern) && pattern[i] == ']' {
-		i++
-	}
-	for ; i < len(pattern); i++ {
-		if pattern[i] == ']' {
-			return i
-		}
-	}
-	return 0
-}
-
-func inSet(set []rune, c rune) bool {
-	negated := set[0] == '!'
-	if negated {
-		set = set[1:]
-	}
-	found := false
-	for i := 0; i < len(set); i++ {
-		if i+2 < len(set) && set[i+1] == '-' {
-			found = found || set[i] <= c && c <= set[i+2]
-			i += 2
-			continue
-		}
-		found = found || set[i] == c
-	}
-	return found != negated
-}
-
-// searchText is what a text search looks at: the name, every label's value, and
-// the payload.
-func searchText(e *Event) string {
-	var b strings.Builder
-	b.WriteString(e.Event)
-	for _, r := range append([]Resource{e.Resource}, e.Related...) {
-		for _, l := range r {
-			b.WriteByte(' ')
-			b.WriteString(l.Value)
-		}
-	}
-	b.WriteByte(' ')
-	b.Write(e.Payload)
-	return b.String()
 }

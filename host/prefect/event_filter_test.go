@@ -120,6 +120,34 @@ func TestDecodeEventFilterRefuses(t *testing.T) {
 	}
 }
 
+func TestBoundsOfEventFilters(t *testing.T) {
+	list := func(n int, one string) string { return "[" + strings.TrimSuffix(strings.Repeat(one+",", n), ",") + "]" }
+	text := func(n int, s string) string { return `"` + strings.Repeat(s, n) + `"` }
+	for in, want := range map[string]string{
+		`{"event":{"prefix":` + list(MaxPatterns, `"a"`) + `}}`:                                                    "",
+		`{"event":{"prefix":` + list(MaxPatterns+1, `"a"`) + `}}`:                                                  "patterns",
+		`{"event":{"exclude_prefix":` + list(MaxPatterns+1, `"a"`) + `}}`:                                          "patterns",
+		`{"event":{"name":` + list(5000, `"a"`) + `},"resource":{"id":` + list(5000, `"a"`) + `}}`:                 "",
+		`{"resource":{"labels":{"a":` + list(MaxPatterns, `"a"`) + `}}}`:                                           "patterns",
+		`{"resource":{"id_prefix":` + list(150, `"a"`) + `},"any_resource":{"id_prefix":` + list(50, `"a"`) + `}}`: "patterns",
+		`{"related":` + list(MaxPatterns/relatedPatterns, `{}`) + `}`:                                              "",
+		`{"related":` + list(MaxPatterns/relatedPatterns+1, `{}`) + `}`:                                            "patterns",
+		`{"any_resource":` + list(MaxPatterns/relatedPatterns+1, `{}`) + `}`:                                       "patterns",
+		`{"related":{"resources_in_roles":` + list(MaxPatterns, `["a","b"]`) + `}}`:                                "patterns",
+		`{"resource":{"labels":{"a":` + text(MaxPatternLength, "é") + `}}}`:                                        "",
+		`{"resource":{"labels":{"a":` + text(MaxPatternLength+1, "é") + `}}}`:                                      "characters",
+		`{"any_resource":{"id_prefix":[` + text(MaxPatternLength+1, "a") + `]}}`:                                   "characters",
+		`{"related":{"labels":{"a":` + list(5, text(900, "a")) + `}}}`:                                             "",
+		`{"related":{"labels":{"a":` + list(4, text(500, "a*")) + `}}}`:                                            "",
+		`{"related":{"labels":{"a":` + list(5, text(450, "a*")) + `}}}`:                                            "star",
+	} {
+		_, err := DecodeEventFilter([]byte(in), filterNow)
+		if (err == nil) != (want == "") || err != nil && (CodeOf(err) != Invalid || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%.60s: %v, want %q", in, err, want)
+		}
+	}
+}
+
 func TestMatchGlob(t *testing.T) {
 	for _, c := range []struct {
 		pattern, text string
@@ -132,8 +160,10 @@ func TestMatchGlob(t *testing.T) {
 		{"[a-c]", "d", false}, {"[]]", "]", true}, {"[!]]", "]", false}, {"[!]]", "x", true}, {"[", "[", true}, {"[a", "[a", true},
 		{"[]", "[]", true}, {"[a-]", "-", true}, {"x[!]", "x[!]", true}, {`\*`, `\x`, true}, {"a.b", "axb", false},
 		{strings.Repeat("a*", 50) + "b", strings.Repeat("a", 5000), false},
+		{"!a*", "abc", false}, {"!a*", "b", true}, {"!", "", false}, {"a[", "a[", true}, {"[][", "[][", true}, {"[[[", "[[[", true}, {"[[]x[", "[x[", true},
+		{strings.Repeat("[", 100_000) + "*x", strings.Repeat("[", 100_001), false},
 	} {
-		if got := matchGlob([]rune(c.pattern), []rune(c.text)); got != c.want {
+		if got := compileGlob(c.pattern).match([]rune(c.text)); got != c.want {
 			t.Errorf("%q on %q: %v, want %v", c.pattern, c.text, got, c.want)
 		}
 	}
