@@ -68,9 +68,11 @@ func New(ctx context.Context, c Config, logger *slog.Logger) (_ *Server, err err
 			err = errors.Join(err, s.close(context.WithoutCancel(ctx)))
 		}
 	}()
-	if s.listener, err = net.Listen("tcp", c.Address()); err != nil {
+	listener, err := net.Listen("tcp", c.Address())
+	if err != nil {
 		return nil, fmt.Errorf("cannot listen on %s: %w", c.Address(), err)
 	}
+	s.listener = &impatient{listener, writeTime}
 	s.onClose(func(context.Context) error { s.listener.Close(); return nil })
 	if err = os.MkdirAll(c.Home, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the home directory: %w", err)
