@@ -16,8 +16,6 @@ const (
 	revisionKey = "policy_revision"
 	// policyChannel is notified of them on Postgres.
 	policyChannel = "interlock_policy"
-	// defaultDecisions is how many decision records a filter without a limit gets.
-	defaultDecisions = 200
 )
 
 // SaveModule stores a module. Its digest is its identity: the same digest again
@@ -260,7 +258,7 @@ func scanDecision(row scanner) (*prefect.Decision, error) {
 	return d, json.Unmarshal(body, d)
 }
 
-// FilterDecisions returns decision records, oldest first.
+// FilterDecisions returns decision records, oldest first and no more than the limit.
 func (db *DB) FilterDecisions(ctx context.Context, f prefect.DecisionFilter) (list []*prefect.Decision, err error) {
 	where, args := " WHERE 1 = 1", []any{}
 	if f.RunType != "" {
@@ -269,12 +267,9 @@ func (db *DB) FilterDecisions(ctx context.Context, f prefect.DecisionFilter) (li
 	if f.RunID != nil {
 		where, args = where+" AND run_id = ?", append(args, db.d.arg(f.RunID))
 	}
-	if f.Limit <= 0 {
-		f.Limit = defaultDecisions
-	}
 	err = db.read(ctx, func(q querier) error {
 		list, err = all(ctx, q, scanDecision, "SELECT body FROM interlock_policy_decision"+where+" ORDER BY seq LIMIT ? OFFSET ?",
-			append(args, f.Limit, f.Offset)...)
+			append(args, max(f.Limit, 0), f.Offset)...)
 		return err
 	})
 	return list, err

@@ -40,7 +40,7 @@ func insertAudit(ctx context.Context, tx *tx, a *prefect.PolicyAudit) error {
 	return wrapf(err, "insert policy audit")
 }
 
-// FilterPolicyAudit returns attempts, newest first.
+// FilterPolicyAudit returns attempts, newest first and no more than the limit.
 func (db *DB) FilterPolicyAudit(ctx context.Context, f prefect.PolicyAuditFilter) (list []*prefect.PolicyAudit, err error) {
 	scan := func(row scanner) (*prefect.PolicyAudit, error) {
 		a := &prefect.PolicyAudit{}
@@ -57,12 +57,9 @@ func (db *DB) FilterPolicyAudit(ctx context.Context, f prefect.PolicyAuditFilter
 	if f.Outcome != "" {
 		where, args = where+" AND outcome = ?", append(args, f.Outcome)
 	}
-	if f.Limit <= 0 {
-		f.Limit = defaultDecisions
-	}
 	err = db.read(ctx, func(q querier) error {
 		list, err = all(ctx, q, scan, "SELECT body FROM interlock_policy_audit"+where+" ORDER BY seq DESC LIMIT ? OFFSET ?",
-			append(args, f.Limit, f.Offset)...)
+			append(args, max(f.Limit, 0), f.Offset)...)
 		return err
 	})
 	return list, err

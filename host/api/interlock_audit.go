@@ -22,7 +22,7 @@ func (s *server) listAudit(w http.ResponseWriter, r *http.Request) error {
 	default:
 		return invalid("query", "outcome", "enum", "Input should be 'done' or 'refused'", f.Outcome)
 	}
-	if f.Limit, err = queryInt(r, "limit", s.DefaultLimit, 1, s.DefaultLimit); err != nil {
+	if f.Limit, err = queryInt(r, "limit", s.DefaultLimit, 0, s.DefaultLimit); err != nil {
 		return err
 	}
 	if f.Offset, err = queryInt(r, "offset", 0, 0, math.MaxInt32); err != nil {

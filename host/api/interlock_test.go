@@ -97,6 +97,10 @@ func TestDecisions(t *testing.T) {
 	if f := r.decision; f.RunType != prefect.TaskRunType || f.Limit != 200 {
 		t.Errorf("asked for %+v", f)
 	}
+	r.want(200, "GET", "/interlock/decisions?limit=0", "")
+	if f := r.decision; f.Limit != 0 {
+		t.Errorf("asked for %+v", f)
+	}
 	r.want(200, "GET", "/interlock/decisions", "")
 	if r.decision.RunID != nil {
 		t.Errorf("asked for %+v", r.decision)
@@ -118,7 +122,15 @@ func TestAudit(t *testing.T) {
 	if at(t, got, 0, "actor", "user") != "admin" || at(t, got, 0, "actor", "address") != "192.0.2.1" || len(at(t, got, 0, "actor", "agent").(string)) != agentBytes {
 		t.Errorf("rows %v", got)
 	}
-	for _, query := range []string{"outcome=maybe", "limit=0", "limit=201", "offset=-1"} {
+	r.want(200, "GET", "/interlock/audit?limit=0", "", auth...)
+	if r.audit.Limit != 0 {
+		t.Errorf("asked for %+v", r.audit)
+	}
+	r.want(200, "GET", "/interlock/audit", "", auth...)
+	if r.audit.Limit != 200 {
+		t.Errorf("asked for %+v", r.audit)
+	}
+	for _, query := range []string{"outcome=maybe", "limit=-1", "limit=201", "offset=-1"} {
 		r.want(422, "GET", "/interlock/audit?"+query, "", auth...)
 	}
 }

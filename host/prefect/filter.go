@@ -157,7 +157,7 @@ type LogFilter struct {
 type DecisionFilter struct {
 	RunType RunType
 	RunID   *uuid.UUID
-	Limit   int
+	Limit   int // 0: none
 	Offset  int
 }
 

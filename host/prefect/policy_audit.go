@@ -43,7 +43,7 @@ type PolicyAudit struct {
 type PolicyAuditFilter struct {
 	Policy  string
 	Outcome string
-	Limit   int // 0: 200
+	Limit   int // 0: none
 	Offset  int
 }
 

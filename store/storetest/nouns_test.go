@@ -222,13 +222,18 @@ func TestPolicies(t *testing.T) {
 		refused := audit(prefect.AuditRefused)
 		check(t, db.AddPolicyAudit(ctx, refused))
 		check(t, db.AddPolicyAudit(ctx, &prefect.PolicyAudit{ID: uuid.New(), Created: at(3), Action: prefect.AuditPush, Outcome: prefect.AuditRefused}))
-		rows := must(db.FilterPolicyAudit(ctx, prefect.PolicyAuditFilter{Policy: "P"}))(t)
+		rows := must(db.FilterPolicyAudit(ctx, prefect.PolicyAuditFilter{Policy: "P", Limit: 10}))(t)
 		if len(rows) != 2 || rows[1].Version != 1 || rows[1].Outcome != prefect.AuditDone {
 			t.Errorf("audit of P: %+v", rows)
 		}
 		wantJSON(t, "refused", rows[0], refused)
-		if rows = must(db.FilterPolicyAudit(ctx, prefect.PolicyAuditFilter{Outcome: prefect.AuditRefused, Offset: 1}))(t); len(rows) != 1 || rows[0].ID != refused.ID {
+		if rows = must(db.FilterPolicyAudit(ctx, prefect.PolicyAuditFilter{Outcome: prefect.AuditRefused, Limit: 10, Offset: 1}))(t); len(rows) != 1 || rows[0].ID != refused.ID {
 			t.Errorf("audit of what was refused: %+v", rows)
+		}
+		for limit, want := range map[int]int{-1: 0, 0: 0, 1: 1} {
+			if rows = must(db.FilterPolicyAudit(ctx, prefect.PolicyAuditFilter{Policy: "P", Limit: limit}))(t); len(rows) != want {
+				t.Errorf("limit %d: %d rows", limit, len(rows))
+			}
 		}
 	})
 }

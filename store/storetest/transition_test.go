@@ -99,9 +99,14 @@ func TestCommit(t *testing.T) {
 		if states := must(db.ReadFlowRunStates(ctx, run.ID))(t); len(states) != 2 {
 			t.Errorf("the run has %d states, want 2", len(states))
 		}
+		for limit, want := range map[int]int{-1: 0, 0: 0, 1: 1} {
+			if list := must(db.FilterDecisions(ctx, prefect.DecisionFilter{RunID: &run.ID, Limit: limit}))(t); len(list) != want {
+				t.Errorf("limit %d: %d decisions", limit, len(list))
+			}
+		}
 		check(t, db.DeleteFlowRun(ctx, run.ID))
 		wantCode(t, transition(db, got, again), prefect.NotFound)
-		if left := must(db.FilterDecisions(ctx, prefect.DecisionFilter{RunID: &run.ID}))(t); len(left) != 0 {
+		if left := must(db.FilterDecisions(ctx, prefect.DecisionFilter{RunID: &run.ID, Limit: 10}))(t); len(left) != 0 {
 			t.Errorf("%d decisions are left of a deleted run", len(left))
 		}
 	})
