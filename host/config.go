@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -25,6 +26,9 @@ type Config struct {
 	AuthString     string        // "user:password" that every request must carry; "" asks for none
 	CSRFProtection bool          // state-changing requests need a token
 	CSRFExpiration time.Duration // life of a token
+	CORSOrigins    string        // origins whose web pages may use the API, with commas between them; "*" is all, "" none but its own
+	CORSMethods    string        // the methods that they may use; likewise
+	CORSHeaders    string        // the headers that they may send; likewise
 	DefaultLimit   int           // rows of a filtered read that names no limit, and the most it may name
 	MaxParameters  int           // bytes of a flow run's parameters as JSON; 0 is no limit
 
@@ -63,6 +67,8 @@ func DefaultConfig() Config {
 		Port:               4200,
 		Home:               filepath.Join(home, ".interlock"),
 		CSRFExpiration:     time.Hour,
+		CORSMethods:        "*",
+		CORSHeaders:        "*",
 		DefaultLimit:       200,
 		MaxParameters:      512 << 10,
 		DeploymentLease:    300 * time.Second,
@@ -112,6 +118,9 @@ func settings() []setting {
 		{[]string{"PREFECT_SERVER_API_AUTH_STRING"}, "user:password that requests must carry", text(func(c *Config) *string { return &c.AuthString })},
 		{[]string{"PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED", "PREFECT_SERVER_CSRF_PROTECTION_ENABLED"}, "ask state-changing requests for a token", boolean(func(c *Config) *bool { return &c.CSRFProtection })},
 		{[]string{"PREFECT_SERVER_API_CSRF_TOKEN_EXPIRATION", "PREFECT_SERVER_CSRF_TOKEN_EXPIRATION"}, "life of such a token, in seconds or as 1h30m", duration(func(c *Config) *time.Duration { return &c.CSRFExpiration })},
+		{[]string{"PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS", "PREFECT_SERVER_CORS_ALLOWED_ORIGINS"}, "origins whose web pages may use the API, such as http://ui:8080, with commas between them; * for all", origins},
+		{[]string{"PREFECT_SERVER_API_CORS_ALLOWED_METHODS", "PREFECT_SERVER_CORS_ALLOWED_METHODS"}, "methods that such pages may use; * for all", text(func(c *Config) *string { return &c.CORSMethods })},
+		{[]string{"PREFECT_SERVER_API_CORS_ALLOWED_HEADERS", "PREFECT_SERVER_CORS_ALLOWED_HEADERS"}, "headers that such pages may send; * for all", text(func(c *Config) *string { return &c.CORSHeaders })},
 		{[]string{"PREFECT_SERVER_API_DEFAULT_LIMIT", "PREFECT_API_DEFAULT_LIMIT"}, "most rows of a filtered read", number(func(c *Config) *int { return &c.DefaultLimit }, 1, 1_000_000)},
 		{[]string{"PREFECT_SERVER_API_MAX_PARAMETER_SIZE"}, "most bytes of a run's parameters, 0 for no limit", number(func(c *Config) *int { return &c.MaxParameters }, 0, 1<<30)},
 		{[]string{"PREFECT_SERVER_CONCURRENCY_INITIAL_DEPLOYMENT_LEASE_DURATION"}, "seconds for which a deployment's slot is held at first, 30 to 3600", seconds(func(c *Config) *time.Duration { return &c.DeploymentLease }, 30, 3600)},
@@ -135,6 +144,7 @@ func (c *Config) shown() any {
 		"api": map[string]any{
 			"host": c.Host, "port": c.Port, "default_limit": c.DefaultLimit, "max_parameter_size": c.MaxParameters,
 			"csrf_protection_enabled": c.CSRFProtection, "csrf_token_expiration": c.CSRFExpiration.Seconds(),
+			"cors_allowed_origins": c.CORSOrigins, "cors_allowed_methods": c.CORSMethods, "cors_allowed_headers": c.CORSHeaders,
 		},
 	}}
 }
@@ -173,6 +183,30 @@ func (c *Config) FromEnvironment(lookup func(string) (string, bool)) error {
 
 func text(field func(*Config) *string) func(*Config, string) error {
 	return func(c *Config, v string) error { *field(c) = v; return nil }
+}
+
+// origins reads origins as browsers send them.
+func origins(c *Config, v string) error {
+	all := listed(strings.ToLower(v))
+	for _, origin := range all {
+		u, err := url.Parse(origin)
+		if origin != "*" && (err != nil || u.Host == "" || u.Scheme+"://"+u.Host != origin) {
+			return fmt.Errorf("wants origins such as http://ui:8080, without a path and with commas between them, or *")
+		}
+	}
+	c.CORSOrigins = strings.Join(all, ",")
+	return nil
+}
+
+// listed takes a list with commas apart.
+func listed(v string) []string {
+	var all []string
+	for part := range strings.SplitSeq(v, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			all = append(all, part)
+		}
+	}
+	return all
 }
 
 func number(field func(*Config) *int, low, high int) func(*Config, string) error {

@@ -27,6 +27,8 @@ func TestFromEnvironment(t *testing.T) {
 		"PREFECT_DEPLOYMENT_CONCURRENCY_SLOT_WAIT_SECONDS":             "0",
 		"PREFECT_SERVER_TASKS_TAG_CONCURRENCY_SLOT_WAIT_SECONDS":       "2",
 		"INTERLOCK_HOME":                                               "/data",
+		"PREFECT_SERVER_CORS_ALLOWED_ORIGINS":                          " http://UI:8080, https://[::1] ,",
+		"PREFECT_SERVER_API_CORS_ALLOWED_METHODS":                      "GET,POST",
 		"INTERLOCK_QUARANTINE_AFTER":                                   "3",
 		"INTERLOCK_SQLITE_SYNC":                                        "false",
 		"PREFECT_SERVER_API_CSRF_PROTECTION_ENABLD":                    "misspelt names are ignored",
@@ -41,6 +43,7 @@ func TestFromEnvironment(t *testing.T) {
 	want.DeploymentLease, want.DeploymentSlotWait, want.TagSlotWait = 60500*time.Millisecond, 0, 2*time.Second
 	want.LogLevel, want.Services, want.Home = slog.LevelWarn, false, "/data"
 	want.QuarantineAfter, want.SQLiteSync = 3, false
+	want.CORSOrigins, want.CORSMethods = "http://ui:8080,https://[::1]", "GET,POST"
 	if c != want {
 		t.Errorf("got  %+v\nwant %+v", c, want)
 	}
@@ -64,6 +67,8 @@ func TestABadSettingIsNamedAndItsValueIsNot(t *testing.T) {
 		"PREFECT_SERVER_API_CSRF_TOKEN_EXPIRATION": "-s3cret",
 		"PREFECT_SERVER_LOGGING_LEVEL":             "s3cret",
 		"PREFECT_SERVER_API_MAX_PARAMETER_SIZE":    "-1s3cret",
+		"PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS":  "http://ui,s3cret",
+		"PREFECT_SERVER_CORS_ALLOWED_ORIGINS":      "http://s3cret/path",
 	} {
 		c := DefaultConfig()
 		err := c.FromEnvironment(lookupIn(map[string]string{name: value}))

@@ -88,7 +88,7 @@ func New(ctx context.Context, c Config, logger *slog.Logger) (_ *Server, err err
 // wire puts the rooms together.
 func (s *Server) wire(ctx context.Context, db *store.DB) error {
 	s.hub = event.New(event.Config{Store: db, Logger: s.logger, Now: now, Auth: s.config.AuthString, NoRelay: !s.config.Services,
-		TaskRun: api.AppendTaskRun})
+		Origins: listed(s.config.CORSOrigins), TaskRun: api.AppendTaskRun})
 	conductor := &orchestrate.Orchestrator{Store: db, Policies: orchestrate.NoPolicies{}, Now: now, NewID: prefect.NewID, Notify: s.hub.Notify}
 	var registry api.Registry
 	counts := newMeters(db, s.config.Version)
@@ -190,7 +190,7 @@ func (s *Server) handler(db *store.DB, conductor *orchestrate.Orchestrator, regi
 	c := api.Config{
 		Store: db, Orchestrator: conductor, Registry: registry, Events: events{s.hub},
 		Logger: s.logger, Now: now, NewID: prefect.NewID, PublishLogs: s.hub.PublishLogs, Compile: policy.CompileJSON,
-		AuthString: s.config.AuthString, CSRF: s.config.CSRFProtection, CSRFExpiration: s.config.CSRFExpiration,
+		AuthString: s.config.AuthString, CSRF: s.config.CSRFProtection, CSRFExpiration: s.config.CSRFExpiration, CORS: s.config.cors(),
 		DefaultLimit: s.config.DefaultLimit, MaxParams: s.config.MaxParameters, Version: s.config.Version,
 		Settings:  s.config.shown(),
 		EventsIn:  http.HandlerFunc(s.hub.EventsIn),
@@ -203,6 +203,10 @@ func (s *Server) handler(db *store.DB, conductor *orchestrate.Orchestrator, regi
 		c.Observe, c.Metrics = counts.request, counts.text
 	}
 	return api.New(c)
+}
+
+func (c *Config) cors() api.CORS {
+	return api.CORS{Origins: listed(c.CORSOrigins), Methods: listed(c.CORSMethods), Headers: listed(c.CORSHeaders)}
 }
 
 // Addr is the address that the server listens on.

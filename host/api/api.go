@@ -51,7 +51,6 @@ type Config struct {
 	MaxModule    int64         // bytes of an uploaded module, default 16 MiB
 	MaxParams    int           // bytes of a run's parameters; 0 is no limit
 	Timeout      time.Duration // of a request, body included; default 1 minute
-	GzipFrom     int           // bytes from which replies are compressed for clients that accept it; 0: never
 
 	// Observe is told of each request after its reply. route is its pattern, "" for
 	// a path that has none. Nil: nobody counts.

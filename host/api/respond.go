@@ -1,11 +1,9 @@
 package api
 
 import (
-	"compress/gzip"
 	"encoding/json"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"github.com/interlock-run/interlock/host/prefect"
 )
@@ -44,39 +42,9 @@ func (s *server) marshal(w http.ResponseWriter, r *http.Request, status int, v a
 func (s *server) write(w http.ResponseWriter, r *http.Request, status int, contentType string, body []byte) {
 	h := w.Header()
 	h["Content-Type"] = []string{contentType}
-	if s.GzipFrom > 0 && len(body) >= s.GzipFrom {
-		h.Add("Vary", "Accept-Encoding")
-		if acceptsGzip(r) {
-			h.Set("Content-Encoding", "gzip")
-			w.WriteHeader(status)
-			writeGzip(w, body)
-			return
-		}
-	}
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the client is gone; nobody is left to tell
-}
-
-func acceptsGzip(r *http.Request) bool {
-	for _, part := range strings.Split(r.Header.Get("Accept-Encoding"), ",") {
-		name, quality, _ := strings.Cut(strings.TrimSpace(part), ";")
-		if name == "gzip" && strings.ReplaceAll(quality, " ", "") != "q=0" {
-			return true
-		}
-	}
-	return false
-}
-
-// writeGzip compresses at the fastest level: it is for slow links, not to save
-// space.
-func writeGzip(w http.ResponseWriter, body []byte) {
-	z, err := gzip.NewWriterLevel(w, gzip.BestSpeed)
-	if err != nil {
-		return
-	}
-	_, _ = z.Write(body) // as in write
-	_ = z.Close()
 }
 
 // noContent answers 204.

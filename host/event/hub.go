@@ -16,7 +16,7 @@ type Config struct {
 	Now     func() prefect.Time
 	Limits  prefect.EventLimits // DefaultEventLimits
 	Auth    string              // "user:password" that websocket clients must send; "" for none
-	Origins []string            // host patterns of browser pages that may connect, besides the server's own
+	Origins []string            // of browser pages that may connect, besides the server's own; "*" is all
 	TaskRun TaskRunEncoder      // how task workers get their runs; nil: as {}
 	NoRelay bool                // leave the outbox and the sweep of the task queues to other replicas (--no-services)
 }
@@ -60,7 +60,7 @@ func New(c Config) *Hub {
 	events := new(Bus[*prefect.Event])
 	return &Hub{
 		Sockets: &Sockets{
-			auth: c.Auth, origins: c.Origins, limits: c.Limits, now: c.Now, logger: c.Logger,
+			auth: c.Auth, origins: patternsOf(c.Origins), limits: c.Limits, now: c.Now, logger: c.Logger,
 			intake: NewIntake(c.Store, events, c.Logger), reader: c.Store,
 			events: events, logs: new(Bus[*prefect.Log]),
 			tasks: &taskQueue{store: c.Store, now: c.Now, poll: queuePoll}, encode: c.TaskRun, receiptTime: receiptTime, drainTime: drainTime,

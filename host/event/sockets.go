@@ -34,7 +34,7 @@ const (
 // authentication: a websocket client sends its credentials as its first message.
 type Sockets struct {
 	auth    string   // "user:password" that clients must send, "" for none
-	origins []string // patterns of hosts whose pages may connect, besides the server's own
+	origins []string // patterns of origins whose pages may connect, besides the server's own
 	limits  prefect.EventLimits
 	intake  *Intake
 	events  *Bus[*prefect.Event]
@@ -138,6 +138,18 @@ func (s *Sockets) serve(w http.ResponseWriter, r *http.Request, in bool, onPing 
 		return
 	}
 	stream(r.Context(), c)
+}
+
+// patternsOf returns the patterns that match these origins, which hold no wildcards:
+// the brackets of an IPv6 address are none.
+func patternsOf(origins []string) []string {
+	patterns := make([]string, len(origins))
+	for i, origin := range origins {
+		if patterns[i] = origin; origin != "*" {
+			patterns[i] = strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(origin)
+		}
+	}
+	return patterns
 }
 
 // offersPrefect reports whether the client speaks the subprotocol with a
