@@ -26,6 +26,15 @@ func (d *dialect) tagLimitName(tag string) string {
 	return tagPrefix + tag
 }
 
+// tagLimitNames is tagLimitName of each tag.
+func (d *dialect) tagLimitNames(tags []string) []string {
+	names := make([]string, len(tags))
+	for i, tag := range tags {
+		names[i] = d.tagLimitName(tag)
+	}
+	return names
+}
+
 // PutTagLimit makes the limit of a tag, or gives it another number of slots.
 func (db *DB) PutTagLimit(ctx context.Context, tag string, slots int) (l *prefect.TagLimit, created bool, err error) {
 	err = db.write(ctx, func(tx *tx) error {
@@ -203,10 +212,7 @@ func (db *DB) AcquireTagSlots(ctx context.Context, tags []string, run uuid.UUID,
 
 // lockTagLimits locks the limits of tags and returns them in the order of the tags.
 func lockTagLimits(ctx context.Context, tx *tx, tags []string) ([]*prefect.ConcurrencyLimit, error) {
-	names := make([]string, len(tags))
-	for i, tag := range tags {
-		names[i] = tx.d.tagLimitName(tag)
-	}
+	names := tx.d.tagLimitNames(tags)
 	limits, err := lockLimits(ctx, tx, "name", names)
 	slices.SortStableFunc(limits, func(a, b *prefect.ConcurrencyLimit) int {
 		return slices.Index(names, a.Name) - slices.Index(names, b.Name)

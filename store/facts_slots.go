@@ -67,7 +67,7 @@ func (r *factReader) deployment(ctx context.Context, id uuid.UUID) (any, error) 
 }
 
 func (r *factReader) tagLimits(ctx context.Context) (any, error) {
-	names := tagLimitNames(r.keys.Tags)
+	names := r.d.tagLimitNames(r.keys.Tags)
 	if len(names) == 0 {
 		return []limit{}, nil
 	}
@@ -78,16 +78,6 @@ func (r *factReader) tagLimits(ctx context.Context) (any, error) {
 		return l, err
 	}, `SELECT l.id, l.name, l."limit", l.active, `+r.used()+", "+mine+`, l.avg_slot_occupancy_seconds FROM concurrency_limit_v2 l
 		WHERE `+where+" ORDER BY l.name", append(r.d.args(r.keys.Now, r.keys.RunID), arg)...)
-}
-
-// tagLimitNames returns the names that the limits on tags have, each once.
-func tagLimitNames(tags []string) []string {
-	names := make([]string, len(tags))
-	for i, tag := range tags {
-		names[i] = tagPrefix + tag
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
 }
 
 // runSlot is a holding of the run, or the lease that its state names in vain.
@@ -130,7 +120,7 @@ func lockFacts(ctx context.Context, tx *tx, keys orchestrate.FactKeys) error {
 	}
 	where, args := `l.id IN (SELECT h.limit_id FROM interlock_slot_holding h JOIN interlock_slot_lease e ON e.id = h.lease_id WHERE e.holder_id = ?)
 		OR l.id = (SELECT concurrency_limit_id FROM deployment WHERE id = ?)`, tx.d.args(keys.RunID, keys.DeploymentID)
-	if names := tagLimitNames(keys.Tags); len(names) > 0 {
+	if names := tx.d.tagLimitNames(keys.Tags); len(names) > 0 {
 		named, arg := tx.d.anyKey("l.name", names)
 		where += " OR " + named
 		args = append(args, arg)
