@@ -76,6 +76,7 @@ const helpPolicy = `usage: interlock policy COMMAND [flags]
 
 Every command but check talks to a server: --url, else PREFECT_API_URL, else
 http://127.0.0.1:4200/api. PREFECT_API_AUTH_STRING is sent if it is set.
+A DIGEST may be cut, as list shows it.
 `
 
 const helpDatabase = `usage: interlock database upgrade [--database-url URL]
@@ -93,11 +94,7 @@ func help(e env, args []string) int {
 	}
 	switch topic {
 	case "serve":
-		fmt.Fprint(e.stdout, helpServe)
-		set, _ := serveFlags(e)
-		set.SetOutput(e.stdout)
-		set.PrintDefaults()
-		fmt.Fprintln(e.stdout, "\nEach flag has a setting in the environment: see 'interlock help settings'.")
+		printServeHelp(e)
 	case "policy":
 		fmt.Fprint(e.stdout, helpPolicy)
 	case "database":
@@ -105,7 +102,7 @@ func help(e env, args []string) int {
 	case "settings":
 		fmt.Fprint(e.stdout, "Settings in the environment; flags of serve override them.\n\n")
 		for _, row := range host.Settings() {
-			fmt.Fprintf(e.stdout, "  %-44s %s\n", row[0], row[1])
+			fmt.Fprintf(e.stdout, "  %s\n      %s\n", row[0], row[1])
 		}
 	case "", "version":
 		fmt.Fprint(e.stdout, helpHead)
@@ -118,6 +115,14 @@ func help(e env, args []string) int {
 		return 2
 	}
 	return 0
+}
+
+func printServeHelp(e env) {
+	fmt.Fprint(e.stdout, helpServe)
+	set, _ := serveFlags(e)
+	set.SetOutput(e.stdout)
+	set.PrintDefaults()
+	fmt.Fprintln(e.stdout, "\nEach flag has a setting in the environment: see 'interlock help settings'.")
 }
 
 func version(_ context.Context, e env, _ []string) error {

@@ -280,10 +280,14 @@ func policyVersions(ctx context.Context, e env, c *client, _ policyFlags, args [
 }
 
 func policyRemove(ctx context.Context, e env, c *client, _ policyFlags, args []string) error {
-	if _, err := c.call(ctx, http.MethodDelete, "/modules/"+url.PathEscape(args[0]), nil, nil); err != nil {
+	digest, err := wholeDigest(ctx, c, args[0])
+	if err != nil {
 		return err
 	}
-	say(e.stdout, "%s is gone\n", args[0])
+	if _, err := c.call(ctx, http.MethodDelete, "/modules/"+url.PathEscape(digest), nil, nil); err != nil {
+		return err
+	}
+	say(e.stdout, "%s is gone\n", digest)
 	return nil
 }
 

@@ -57,9 +57,13 @@ func auditActor(a prefect.Actor) string {
 
 // policyReadmit has a quarantined module asked again.
 func policyReadmit(ctx context.Context, e env, c *client, _ policyFlags, args []string) error {
-	if _, err := c.call(ctx, http.MethodPost, "/modules/"+url.PathEscape(args[0])+"/readmit", nil, nil); err != nil {
+	digest, err := wholeDigest(ctx, c, args[0])
+	if err != nil {
 		return err
 	}
-	say(e.stdout, "%s is asked again\n", args[0])
+	if _, err := c.call(ctx, http.MethodPost, "/modules/"+url.PathEscape(digest)+"/readmit", nil, nil); err != nil {
+		return err
+	}
+	say(e.stdout, "%s is asked again\n", digest)
 	return nil
 }

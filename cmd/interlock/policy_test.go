@@ -23,6 +23,8 @@ type fakeServer struct {
 	conflicts int // how many PUTs to refuse as stale
 	auth      string
 	guarded   bool // changes need a CSRF token
+	modules   []prefect.PolicyModule
+	asked     string // the path of the last request for what is not here
 }
 
 func (f *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -36,7 +38,7 @@ func (f *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		client := r.URL.Query().Get("client")
 		json.NewEncoder(w).Encode(map[string]string{"client": client, "token": "token of " + client})
 	case "GET /api/interlock/modules":
-		w.Write([]byte("[]"))
+		json.NewEncoder(w).Encode(f.modules)
 	case "GET /api/interlock/policies":
 		json.NewEncoder(w).Encode([]prefect.PolicyVersion{f.active})
 	case "GET /api/interlock/policies/CoreFlowPolicy":
@@ -70,6 +72,7 @@ func (f *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "POST /api/interlock/modules/sha256:1/readmit":
 		w.WriteHeader(http.StatusNoContent)
 	default:
+		f.asked = r.URL.Path
 		w.WriteHeader(http.StatusNotFound)
 		w.Write([]byte(`{"detail":"nothing here"}`))
 	}
@@ -148,6 +151,23 @@ func TestAuditAndReadmit(t *testing.T) {
 	}
 	if code, _, _ := interlockWith(t, &fakeServer{}, "policy", "readmit", "sha256:2"); code != 1 {
 		t.Errorf("exit code %d for a module that is not there", code)
+	}
+}
+
+func TestADigestMayBeCut(t *testing.T) {
+	one, other := "sha256:ab0"+strings.Repeat("1", 61), "sha256:ab1"+strings.Repeat("1", 61)
+	f := &fakeServer{active: twoEntries(), modules: []prefect.PolicyModule{{Digest: one}, {Digest: other}}}
+	for given, want := range map[string]string{one: one, one[:10]: one, other[:19]: other} {
+		for _, args := range [][]string{{"readmit", given}, {"remove", given}, {"use", "RetryFailedFlows", given, "--rule", "R"}} {
+			f.asked = ""
+			interlockWith(t, f, append([]string{"policy"}, args...)...)
+			if !strings.Contains(f.asked, want) {
+				t.Errorf("%v asked for %q", args, f.asked)
+			}
+		}
+	}
+	if code, _, errOut := interlockWith(t, f, "policy", "readmit", "sha256:ab"); code != 2 || !strings.Contains(errOut, "several") {
+		t.Errorf("exit code %d, stderr %q", code, errOut)
 	}
 }
 
@@ -232,7 +252,7 @@ func TestExplainShowsRulesFactsAndEffects(t *testing.T) {
 }
 
 func TestHelpAnswers(t *testing.T) {
-	for _, args := range [][]string{{}, {"help"}, {"help", "serve"}, {"help", "policy"}, {"help", "database"}, {"help", "settings"}, {"--help"},
+	for _, args := range [][]string{{}, {"help"}, {"help", "serve"}, {"serve", "-h"}, {"help", "policy"}, {"help", "database"}, {"help", "settings"}, {"--help"},
 		{"policy", "--help"}, {"policy", "use", "--help"}, {"database", "--help"}, {"database", "upgrade", "-h"}} {
 		code, out, _ := interlockWith(t, http.NotFoundHandler(), args...)
 		if code != 0 || len(out) < 100 {

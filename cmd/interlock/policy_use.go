@@ -66,9 +66,36 @@ func findModule(ctx context.Context, c *client, source string) (*prefect.PolicyM
 		m, _, err := push(ctx, c, source)
 		return m, err
 	}
+	digest, err := wholeDigest(ctx, c, source)
+	if err != nil {
+		return nil, err
+	}
 	var m prefect.PolicyModule
-	_, err := c.call(ctx, http.MethodGet, "/modules/"+url.PathEscape(source), nil, &m)
+	_, err = c.call(ctx, http.MethodGet, "/modules/"+url.PathEscape(digest), nil, &m)
 	return &m, err
+}
+
+// wholeDigest returns the digest of the stored module that is meant by one that may
+// be cut, as list shows it. One that no module has is returned as it is.
+func wholeDigest(ctx context.Context, c *client, given string) (string, error) {
+	if !strings.HasPrefix(given, "sha256:") || len(given) >= len("sha256:")+64 {
+		return given, nil
+	}
+	var modules []prefect.PolicyModule
+	if _, err := c.call(ctx, http.MethodGet, "/modules", nil, &modules); err != nil {
+		return "", err
+	}
+	found := given
+	for _, m := range modules {
+		if !strings.HasPrefix(m.Digest, given) {
+			continue
+		}
+		if found != given {
+			return "", usagef("several modules begin with %s", given)
+		}
+		found = m.Digest
+	}
+	return found, nil
 }
 
 // soleRule picks the rule that can only be meant: the module's one rule, or the

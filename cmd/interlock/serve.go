@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"flag"
+	"io"
 	"log/slog"
 
 	"github.com/interlock-run/interlock/host"
@@ -14,7 +15,7 @@ func serveFlags(e env) (*flag.FlagSet, *serveOptions) {
 	o := &serveOptions{config: host.DefaultConfig()}
 	o.err = o.config.FromEnvironment(e.lookup)
 	set := flag.NewFlagSet("serve", flag.ContinueOnError)
-	set.SetOutput(e.stderr)
+	set.SetOutput(io.Discard)
 	set.StringVar(&o.config.Host, "host", o.config.Host, "address to listen on")
 	set.IntVar(&o.config.Port, "port", o.config.Port, "port to listen on, 0 for a free one")
 	set.StringVar(&o.config.Home, "home", o.config.Home, "`directory` of the default database and the compilation cache")
@@ -42,6 +43,7 @@ func serve(ctx context.Context, e env, args []string) error {
 	set, o := serveFlags(e)
 	if err := set.Parse(args); err != nil {
 		if err == flag.ErrHelp {
+			printServeHelp(e)
 			return err
 		}
 		return usagef("%v", err)
