@@ -85,6 +85,16 @@ func flowRunPayload(c *prefect.FlowRunStateChange) json.RawMessage {
 	return b
 }
 
+// appendTags appends tags as related resources, as many as an event has room for:
+// each is a row that others wait for. room is kept free.
+func appendTags(related []prefect.Resource, tags []string, room int) []prefect.Resource {
+	most := prefect.DefaultEventLimits().Related - len(related) - room
+	for _, tag := range tags[:min(len(tags), most)] {
+		related = append(related, prefect.NewResource("prefect.tag."+tag, prefect.LabelRole, "tag"))
+	}
+	return related
+}
+
 // flowRunRelated lists what the run belongs to, then the tags of all of it, then
 // who made the run.
 func flowRunRelated(c *prefect.FlowRunStateChange, names map[uuid.UUID]prefect.RelatedRow) []prefect.Resource {
@@ -117,9 +127,7 @@ func flowRunRelated(c *prefect.FlowRunStateChange, names map[uuid.UUID]prefect.R
 	queue := add(c.WorkQueueID)
 	add(queue.WorkPoolID)
 	add(c.ParentTaskRunID)
-	for _, tag := range slices.Sorted(maps.Keys(tags)) {
-		related = append(related, prefect.NewResource("prefect.tag."+tag, prefect.LabelRole, "tag"))
-	}
+	related = appendTags(related, slices.Sorted(maps.Keys(tags)), 1)
 	if r := creator(c.CreatedBy); r != nil {
 		related = append(related, r)
 	}

@@ -22,12 +22,12 @@ func policyEvent(p *prefect.PolicyEvent, names map[uuid.UUID]prefect.RelatedRow,
 	}
 	run := p.TaskRun
 	e.Resource = prefect.NewResource("prefect.task-run."+run.ID.String(), prefect.LabelName, run.Name)
-	e.Related = make([]prefect.Resource, 0, 1+len(run.Tags))
 	if run.FlowRunID != nil {
 		e.Related = append(e.Related, prefect.NewResource("prefect.flow-run."+run.FlowRunID.String(), prefect.LabelRole, "flow-run"))
 	}
-	for _, tag := range run.Tags {
-		e.Related = append(e.Related, prefect.NewResource("prefect.tag."+tag, prefect.LabelRole, "tag"))
+	e.Related = appendTags(e.Related, run.Tags, 0)
+	if e.Related == nil {
+		e.Related = []prefect.Resource{}
 	}
 	return e
 }
