@@ -10,15 +10,19 @@ const (
 
 	opUnreachable = 0x00
 	opBlock       = 0x02
+	opLoop        = 0x03
 	opIf          = 0x04
 	opElse        = 0x05
 	opEnd         = 0x0b
 	opBr          = 0x0c
+	opBrIf        = 0x0d
 	opCall        = 0x10
 	opDrop        = 0x1a
 	opLocalGet    = 0x20
+	opLocalSet    = 0x21
 	opGlobalGet   = 0x23
 	opGlobalSet   = 0x24
+	opMemorySize  = 0x3f
 	opMemoryGrow  = 0x40
 	opI32Const    = 0x41
 	opI64Const    = 0x42
@@ -26,13 +30,16 @@ const (
 	opI32GtU      = 0x4b
 	opI64LtS      = 0x53
 	opI64GtS      = 0x55
+	opI64LeU      = 0x58
 	opI32Add      = 0x6a
 	opI32Sub      = 0x6b
+	opI32And      = 0x71
 	opI64Add      = 0x7c
 	opI64Sub      = 0x7d
 	opI64Shl      = 0x86
 	opI64ShrU     = 0x88
 	opI64ExtendU  = 0xad
+	opMisc        = 0xfc
 )
 
 // How many bits to shift a length by for its charge.
@@ -42,23 +49,23 @@ const (
 	pagesShift = 14 // to the left: 65536/4 units a page
 )
 
-// code makes the body of the code section.
-func (w *rewriter) code() []byte {
-	out := make([]byte, 0, len(w.m.Bytes)+len(w.m.Bytes)/3)
-	out = appendUint(out, uint64(len(w.m.Bodies)+addedFunctions))
+// code makes the body of the code section: how many functions there are, and those.
+func (w *rewriter) code() (count, bodies []byte) {
+	bodies = make([]byte, 0, len(w.m.Bytes)+len(w.m.Bytes)/3)
 	p := &planner{m: w.m}
 	var body []byte
 	for k := range w.m.Bodies {
 		body = w.body(body[:0], k, p)
-		out = appendUint(out, uint64(len(body)))
-		out = append(out, body...)
+		bodies = appendUint(bodies, uint64(len(body)))
+		bodies = append(bodies, body...)
 	}
-	for fn := range addedFunctions {
+	functions := addedFunctions + len(w.inits)
+	for fn := range functions {
 		body = append(w.added(append(body[:0], 0), fn), opEnd)
-		out = appendUint(out, uint64(len(body)))
-		out = append(out, body...)
+		bodies = appendUint(bodies, uint64(len(body)))
+		bodies = append(bodies, body...)
 	}
-	return out
+	return appendUint(nil, uint64(len(w.m.Bodies)+functions)), bodies
 }
 
 // body rewrites the k-th of the module's own functions.
@@ -91,8 +98,10 @@ func (w *rewriter) body(out []byte, k int, p *planner) []byte {
 				continue
 			}
 		}
-		if helper, ok := lengthCharge(in.Op); ok {
-			out = w.call(out, helper)
+		if helper, instead, ok := w.helper(&in); ok {
+			if out = w.call(out, helper); instead {
+				continue
+			}
 		}
 		out = append(out, w.m.Bytes[in.Start:in.End]...)
 	}
@@ -102,20 +111,27 @@ func (w *rewriter) body(out []byte, k int, p *planner) []byte {
 	return out
 }
 
-// lengthCharge names the function which charges for the length on top of the
-// stack.
-func lengthCharge(o wasm.Op) (fn uint32, ok bool) {
-	switch o {
-	case wasm.OpMemoryInit, wasm.OpMemoryCopy, wasm.OpMemoryFill:
-		return fnBytes, true
+// helper names the function which does an instruction in pieces, instead, or else
+// charges for the length on top of the stack.
+func (w *rewriter) helper(in *wasm.Instr) (fn uint32, instead, ok bool) {
+	switch in.Op {
+	case wasm.OpMemoryCopy:
+		return fnCopy, true, true
+	case wasm.OpMemoryFill:
+		return fnFill, true, true
+	case wasm.OpMemoryInit:
+		if w.segment(in.A) > pieceBytes {
+			return w.init(in.A), true, true
+		}
+		return fnBytes, false, true
 	case wasm.OpTableInit, wasm.OpTableCopy, wasm.OpTableFill:
-		return fnItems, true
+		return fnItems, false, true
 	case wasm.OpMemoryGrow:
-		return fnPages, true
+		return fnPages, false, true
 	case wasm.OpTableGrow:
-		return fnSlots, true
+		return fnSlots, false, true
 	}
-	return 0, false
+	return 0, false, false
 }
 
 func (w *rewriter) call(out []byte, fn uint32) []byte {
@@ -183,8 +199,16 @@ func (w *rewriter) blockOf(out []byte, results []wasm.ValueType) []byte {
 
 // added appends the instructions of an added function.
 func (w *rewriter) added(out []byte, fn int) []byte {
-	if fn == fnSlice {
+	switch {
+	case fn == fnSlice:
 		return w.slice(out)
+	case fn == fnFill:
+		return w.bulk(out, fill)
+	case fn == fnCopy:
+		return w.bulk(out, move)
+	case fn >= addedFunctions:
+		segment := w.inits[fn-addedFunctions]
+		return w.bulk(out, initFrom(segment, w.segment(segment)))
 	}
 	out = w.get(out, globalFuel)
 	switch fn {

@@ -1,6 +1,7 @@
 package meter
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"testing"
@@ -9,7 +10,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/interlock-run/interlock/host/sandbox/wasm"
-	"github.com/interlock-run/interlock/host/sandbox/wasmtest"
+	. "github.com/interlock-run/interlock/host/sandbox/wasmtest"
 )
 
 // FuzzRewrite wants every valid module to be valid metered, and its functions
@@ -19,7 +20,7 @@ import (
 func FuzzRewrite(f *testing.F) {
 	const small, oneIn = 300, 16
 	k := 0
-	for _, b := range wasmtest.Modules(f) {
+	for _, b := range Modules(f) {
 		if len(b) >= small {
 			continue
 		}
@@ -27,12 +28,15 @@ func FuzzRewrite(f *testing.F) {
 			f.Add(b)
 		}
 	}
+	for _, b := range bulky() {
+		f.Add(b)
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := wasm.Decode(b, wasm.Caps{MemoryPages: 4, TableEntries: 100, JoinWork: 10_000})
 		if err != nil {
 			return
 		}
-		o := Options{MemoryPages: 8, TableEntries: 200, Slice: 100, Fuel: 5000, Depth: 20_000}
+		o := Options{MemoryPages: 8, TableEntries: 200, Slice: 100, Fuel: 50_000, Depth: 20_000}
 		metered := Rewrite(m, o)
 		if _, err := wasm.Decode(metered.Bytes, wasm.Caps{}); err != nil {
 			t.Fatalf("metered: %v", err)
@@ -86,5 +90,31 @@ func agree(t *testing.T, m *wasm.Module, metered *Metered) {
 		if first(err) != first(plainErr) || !slices.Equal(got, want) {
 			t.Fatalf("%s: metered %v %v, plain %v %v", e.Name, got, err, want, plainErr)
 		}
+		if len(m.Memories) > 0 && !bytes.Equal(contents(ours), contents(plain)) {
+			t.Fatalf("%s: the memories differ", e.Name)
+		}
 	}
+}
+
+// contents is all that a module has in its memory, of which there is one.
+func contents(m api.Module) []byte {
+	view, _ := m.Memory().Read(0, m.Memory().Size())
+	return view
+}
+
+// bulky are modules that move more than a piece within their memory.
+func bulky() (all [][]byte) {
+	for _, moving := range [][]byte{
+		Code(I32Const(70_000), I32Const(7), I32Const(150_000), Fill()),
+		Code(I32Const(9), I32Const(0), I32Const(150_000), Copy()),
+		Code(I32Const(0), I32Const(9), I32Const(150_000), Copy()),
+		Code(I32Const(200_000), I32Const(9), I32Const(150_000), Copy()),
+	} {
+		m := &Builder{}
+		m.Memory(4, 4)
+		m.Data(3, []byte("some bytes"))
+		m.ExportFunc("move", nil, nil, nil, moving)
+		all = append(all, m.Bytes())
+	}
+	return all
 }

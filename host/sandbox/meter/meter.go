@@ -1,7 +1,7 @@
 // Package meter rewrites a valid module so that it counts its own work and can
 // be stopped. Fuel is charged at function entries and loop heads, per block
-// where a region is big, and by length for instructions that do much at once;
-// stack is charged at the entry of functions that call others. The guest's own
+// where a region is big, and by length for instructions that do much at once, which
+// do it in pieces; stack is charged at the entry of functions that call others. The guest's own
 // indices and names stay as they are: all that is added comes after them, and
 // since a decoded module names none but its own items, it cannot reach the rest.
 //
@@ -15,7 +15,7 @@ import (
 )
 
 // Version changes whenever the same input would give other output.
-const Version = 3
+const Version = 4
 
 // Options say how to rewrite.
 type Options struct {
@@ -76,17 +76,20 @@ type rewriter struct {
 	base  uint32   // index of the first added function
 	fuel  uint32   // index of the first added global
 
-	maxPages uint32 // what the memory may grow to
+	maxPages uint32   // what the memory may grow to
+	inits    []uint32 // data segments that have an added function each, see bulk
 }
 
 // The added functions, by their distance from base.
 const (
-	fnSlice = iota // () -> (): ends the guest or refills the slice
-	fnBytes        // (n) -> (n): charges for n bytes
-	fnItems        // (n) -> (n): charges for n table entries
-	fnPages        // (n) -> (n): charges for growing memory by n pages
-	fnSlots        // (n) -> (n): charges for growing a table by n entries
-	addedFunctions
+	fnSlice        = iota // () -> (): ends the guest or refills the slice
+	fnFill                // (to, value, n) -> (): memory.fill in pieces
+	fnCopy                // (to, from, n) -> (): memory.copy in pieces
+	fnBytes               // (n) -> (n): charges for n bytes
+	fnItems               // (n) -> (n): charges for n table entries
+	fnPages               // (n) -> (n): charges for growing memory by n pages
+	fnSlots               // (n) -> (n): charges for growing a table by n entries
+	addedFunctions        // and from here on (to, from, n) -> (): memory.init in pieces, for each of inits
 )
 
 // The added globals, by their distance from fuel.
@@ -106,7 +109,8 @@ func Rewrite(m *wasm.Module, o Options) *Metered {
 		base: uint32(len(m.Funcs)),
 		fuel: uint32(len(m.Globals)),
 	}
-	code, functions := w.code(), w.functionTypes() // first: they add types
+	count, bodies := w.code() // first: it adds types and functions
+	functions := w.functionTypes()
 	result := w.names()
 	result.Restorable = w.restorable()
 	strip := o.StripData && w.strippable()
@@ -134,9 +138,7 @@ func Rewrite(m *wasm.Module, o Options) *Metered {
 		case wasm.SecExport:
 			w.addTo(id, w.exports(result)...)
 		case wasm.SecCode:
-			w.out = append(w.out, id)
-			w.out = appendUint(w.out, uint64(len(code)))
-			w.out = append(w.out, code...)
+			w.section(id, count, bodies)
 		case wasm.SecData:
 			if !strip {
 				w.copySection(id)
@@ -215,7 +217,12 @@ func (w *rewriter) addType(t []byte) uint32 {
 func (w *rewriter) functionTypes() [][]byte {
 	plain := appendUint(nil, uint64(w.addType([]byte{0x60, 0, 0})))
 	charge := appendUint(nil, uint64(w.addType([]byte{0x60, 1, typeI32, 1, typeI32})))
-	return [][]byte{plain, charge, charge, charge, charge}
+	bulk := appendUint(nil, uint64(w.addType([]byte{0x60, 3, typeI32, typeI32, typeI32, 0})))
+	all := [][]byte{plain, bulk, bulk, charge, charge, charge, charge}
+	for range w.inits {
+		all = append(all, bulk)
+	}
+	return all
 }
 
 // globals are the added ones.

@@ -9,10 +9,15 @@ func (w *rewriter) copySection(id byte) {
 	}
 }
 
-func (w *rewriter) section(id byte, body []byte) {
-	w.out = append(w.out, id)
-	w.out = appendUint(w.out, uint64(len(body)))
-	w.out = append(w.out, body...)
+func (w *rewriter) section(id byte, body ...[]byte) {
+	size := 0
+	for _, part := range body {
+		size += len(part)
+	}
+	w.out = appendUint(append(w.out, id), uint64(size))
+	for _, part := range body {
+		w.out = append(w.out, part...)
+	}
 }
 
 // addTo takes a section over and adds items to its vector.
