@@ -25,7 +25,7 @@ const (
 	costRounds    = 40
 	costBatch     = 5 * time.Millisecond
 	costLoads     = 7
-	costInstances = 64
+	costInstances = 128
 )
 
 // What a call in the sandbox shall take at most, on a machine on which plain wazero
@@ -68,7 +68,7 @@ func BenchmarkCost(b *testing.B) {
 			"which are %s µs in the sandbox for Go and %s for C and Rust: %.1f times as long.\n",
 			micros(yardstick), micros(aimYardstick), micros(aimGo), micros(aimSmall), float64(yardstick)/float64(aimYardstick))
 	}
-	fmt.Println("\n| | bytes | metered | load, compiling | load from the cache | instantiate | KiB a pooled instance | fuel a call |\n|---|---|---|---|---|---|---|---|")
+	fmt.Println("\n| | bytes | metered | load, compiling | load from the cache | instantiate | KiB an instance in the pool | asleep | fuel a call |\n|---|---|---|---|---|---|---|---|---|")
 	fmt.Println(strings.Join(rows, "\n"))
 }
 
@@ -164,20 +164,24 @@ func loadRow(b *testing.B, name string, bytes, in []byte) string {
 		}
 		inst.close()
 	})
-	kib, fuel := pooled(b, m, in)
-	return fmt.Sprintf("| %s | %d | %d | %s | %s | %s | %s | %d |", name, len(bytes), len(meteredBytes(b, bytes)), compiling, cached, instantiate, kib, fuel)
+	awake, asleep, fuel := pooled(b, m, in)
+	return fmt.Sprintf("| %s | %d | %d | %s | %s | %s | %.0f | %.0f | %d |", name, len(bytes), len(meteredBytes(b, bytes)), compiling, cached, instantiate, awake, asleep, fuel)
 }
 
-// pooled measures the memory that an instance keeps which has been called and
-// waits in the pool.
-func pooled(b *testing.B, m *Module, in []byte) (kib string, fuel uint64) {
+// pooled measures the memory in KiB that an instance keeps which has been called and
+// waits in the pool, and which sleeps there. The first ones are not counted: they
+// fill what gaps the heap has.
+func pooled(b *testing.B, m *Module, in []byte) (awake, asleep float64, fuel uint64) {
+	held := make([]*instance, 2*costInstances)
 	private := func() int {
-		debug.FreeOSMemory() // else what compiling left behind goes while this measures
+		debug.FreeOSMemory() // else what is done with would count
 		return privateKiB(b)
 	}
-	before := private()
-	held := make([]*instance, costInstances)
+	before := 0
 	for k := range held {
+		if k == costInstances {
+			before = private()
+		}
 		inst, err := newInstance(context.Background(), m)
 		if err != nil {
 			b.Fatal(err)
@@ -188,25 +192,31 @@ func pooled(b *testing.B, m *Module, in []byte) (kib string, fuel uint64) {
 		}
 		held[k], fuel = inst, result.Fuel
 	}
-	after := private()
+	called := private()
+	for _, inst := range held[costInstances:] {
+		inst.sleep(m.snapshot)
+	}
+	slept := private()
 	for _, inst := range held {
 		inst.close()
 	}
-	return fmt.Sprintf("%.0f", float64(after-before)/costInstances), fuel
+	return float64(called-before) / costInstances, float64(slept-before) / costInstances, fuel
 }
 
-// privateKiB is the memory that this process does not share, where the system
-// tells; else 0.
+// privateKiB is the memory that this process does not share, with its page tables,
+// where the system tells; else 0.
 func privateKiB(b *testing.B) (kib int) {
-	rollup, err := os.ReadFile("/proc/self/smaps_rollup")
-	if err != nil {
-		b.Logf("memory is not measured: %v", err)
-		return 0
-	}
-	for line := range strings.Lines(string(rollup)) {
-		var n int
-		if _, err := fmt.Sscanf(line, "Anonymous: %d kB", &n); err == nil {
-			kib += n
+	for file, format := range map[string]string{"smaps_rollup": "Anonymous: %d kB", "status": "VmPTE: %d kB"} {
+		text, err := os.ReadFile("/proc/self/" + file)
+		if err != nil {
+			b.Logf("memory is not measured: %v", err)
+			return 0
+		}
+		for line := range strings.Lines(string(text)) {
+			var n int
+			if _, err := fmt.Sscanf(line, format, &n); err == nil {
+				kib += n
+			}
 		}
 	}
 	return kib

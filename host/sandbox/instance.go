@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -27,6 +28,8 @@ type instance struct {
 	host      host
 	ctx       context.Context // carries host to the WASI functions
 	stack     [2]uint64
+	round     uint64 // of the module when it was last called
+	asleep    bool   // see sleep
 }
 
 // newInstance makes an instance that is ready for a call: from the module's
@@ -61,14 +64,13 @@ func instantiate(ctx context.Context, m *Module) (*instance, error) {
 		return inst.linear
 	})
 	guest, err := m.code.runtime.InstantiateModule(experimental.WithMemoryAllocator(inst.ctx, allocator), m.code.compiled,
-		wazero.NewModuleConfig().WithName("").WithStartFunctions())
+		wazero.NewModuleConfig().WithName("").WithStartFunctions().WithRandSource(noRandom{}))
 	if err != nil {
 		return nil, fmt.Errorf("instantiate: %s", reason(err))
 	}
 	inst.guest = guest
 	inst.memory = guest.ExportedMemory(abi.ExportMemory)
-	inst.alloc = guest.ExportedFunction(abi.ExportAlloc)
-	inst.evaluator = guest.ExportedFunction(abi.ExportEvaluate)
+	inst.wake()
 	inst.gauge = newGauge(guest, m.metered)
 	inst.watch.stop = global(guest, m.metered.Stop)
 	inst.linear.yield, inst.linear.pause = global(guest, m.metered.Yield), inst.pause
@@ -132,6 +134,29 @@ func (inst *instance) pause() {
 		inst.linear.stray()
 		inst.linear.pass()
 	}
+}
+
+// noRandom stands where wazero would keep a generator of its own: what a guest
+// gets is of [host].
+type noRandom struct{}
+
+func (noRandom) Read([]byte) (int, error) { return 0, errors.ErrUnsupported }
+
+// sleep gives back what an instance that is as its snapshot needs for calls alone:
+// the pages that calls have made its own, and the stacks, which are as long as the
+// longest call's. It may sleep already.
+func (inst *instance) sleep(s *snapshot) {
+	inst.alloc, inst.evaluator = nil, nil
+	inst.host = host{}
+	inst.linear.release(s.image)
+	inst.asleep = true
+}
+
+// wake makes an instance ready for calls.
+func (inst *instance) wake() {
+	inst.alloc = inst.guest.ExportedFunction(abi.ExportAlloc)
+	inst.evaluator = inst.guest.ExportedFunction(abi.ExportEvaluate)
+	inst.asleep = false
 }
 
 func (inst *instance) close() {

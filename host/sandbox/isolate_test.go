@@ -60,6 +60,9 @@ func TestCallsDoNotSeeEachOther(t *testing.T) {
 			m := load(t, newRuntime(t, Limits{}), canary(c.pages, c.table))
 			var first *Result
 			for k := range c.calls {
+				if k%97 == 96 {
+					sleep(t, m)
+				}
 				result, err := m.Call(t.Context(), nil, CallOptions{})
 				if err != nil {
 					t.Fatal(err)
@@ -79,6 +82,54 @@ func TestCallsDoNotSeeEachOther(t *testing.T) {
 				t.Errorf("%d instances were made, want at most %d", made, c.made)
 			}
 		})
+	}
+}
+
+// sleep has all pooled instances of a module sleep, as they do when nobody calls.
+func sleep(t *testing.T, m *Module) {
+	t.Helper()
+	m.tire()
+	m.tire()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, inst := range m.idle {
+		if !inst.asleep || inst.alloc != nil || inst.evaluator != nil || inst.host.log != nil {
+			t.Errorf("asleep: %v, with functions: %v, with a log: %v", inst.asleep, inst.alloc != nil || inst.evaluator != nil, inst.host.log != nil)
+		}
+	}
+}
+
+// TestWhoIsCalledStaysAwake lets an instance tire beside calls, and without.
+func TestWhoIsCalledStaysAwake(t *testing.T) {
+	m := load(t, newRuntime(t, Limits{}), canary(1, false))
+	m.tireAfter = time.Hour
+	at := func() (asleep bool, watching bool) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return m.idle[0].asleep, m.watching
+	}
+	for range 5 {
+		if kind, out := callKind(t, m, ""); kind != "" {
+			t.Fatal(kind, out)
+		}
+		m.tire()
+		if asleep, watching := at(); asleep || !watching {
+			t.Errorf("just called: asleep: %v, will be tired: %v", asleep, watching)
+		}
+	}
+	m.tire()
+	if asleep, _ := at(); !asleep {
+		t.Error("nobody called, and it is awake")
+	}
+	m.tire()
+	if _, watching := at(); watching {
+		t.Error("all sleep, and somebody watches")
+	}
+	if kind, out := callKind(t, m, ""); kind != "" {
+		t.Fatal(kind, out)
+	}
+	if asleep, watching := at(); asleep || !watching {
+		t.Errorf("after a call: asleep: %v, will be tired: %v", asleep, watching)
 	}
 }
 
@@ -141,6 +192,9 @@ func TestGoGuestForgets(t *testing.T) {
 	o := CallOptions{Now: time.Unix(1_000_000_000, 0), Seed: "s"}
 	var first *Result
 	for k := range 200 {
+		if k%20 == 19 {
+			sleep(t, m)
+		}
 		result, err := m.Call(t.Context(), []byte("hello"), o)
 		if err != nil {
 			t.Fatal(err)

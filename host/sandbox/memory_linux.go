@@ -161,6 +161,17 @@ func (l *linear) reset(i *image, size int) error {
 	return nil
 }
 
+// release lets go of the pages that are the memory's own and equal the image's, so
+// that it takes none until it is written to. It has been reset before.
+func (l *linear) release(i *image) {
+	if i.file < 0 || len(l.bytes) == 0 {
+		return // they are all there is of a plain copy
+	}
+	l.dirty = -1
+	// In vain it costs memory: each page is as it should be, before and after.
+	_ = unix.Madvise(l.bytes, unix.MADV_DONTNEED)
+}
+
 // pageRegion and scanArgument are of the kernel's PAGEMAP_SCAN (Linux 6.7).
 type pageRegion struct {
 	start, end uint64

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"bytes"
 	"testing"
+	"unsafe"
 )
 
 // TestResets takes memories back to their images in each of the ways that there
@@ -98,6 +99,71 @@ func TestPagesAreNotForgotten(t *testing.T) {
 			t.Fatalf("call %d left something behind", round)
 		}
 	}
+}
+
+// TestSleepingMemoriesTakeNone has a memory let go of its pages, of the image and
+// beyond it, and wants none left to be its own, and the next calls brought back too.
+func TestSleepingMemoriesTakeNone(t *testing.T) {
+	const (
+		size = 2 << 20
+		most = size + 16<<12 // few more: comparing takes pages too
+	)
+	view := bytes.Repeat([]byte{7}, size)
+	i, err := mapped(view)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer i.close()
+	if i.pagemap = openPagemap(); i.pagemap == nil {
+		t.Log("this kernel tells of no dirty pages")
+		return
+	}
+	l := newLinear(most)
+	defer l.Free()
+	if err := l.attach(i); err != nil {
+		t.Fatal(err)
+	}
+	for round := range 3 {
+		l.enter()
+		for _, at := range []int{5, size / 2, size + 5} {
+			l.bytes[at] = 0xff
+		}
+		l.leave()
+		if err := l.reset(i, most); err != nil {
+			t.Fatal(err)
+		}
+		if n := ownPages(t, l, i); n < 3 {
+			t.Errorf("%d pages are the memory's own after a call, want 3 or more", n)
+		}
+		l.release(i)
+		if n := ownPages(t, l, i); n != 0 {
+			t.Errorf("%d pages are the memory's own in its sleep", n)
+		}
+		if !bytes.Equal(l.bytes[:size], view) || !bytes.Equal(l.bytes[size:], make([]byte, most-size)) {
+			t.Fatalf("sleep %d changed the memory", round)
+		}
+	}
+}
+
+// ownPages counts the pages that are no longer the image's.
+func ownPages(t *testing.T, l *linear, i *image) (n uint64) {
+	t.Helper()
+	var regions [64]pageRegion
+	base := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(l.bytes))))
+	arg := scanArgument{
+		start: base, end: base + uint64(len(l.bytes)),
+		vec: uint64(uintptr(unsafe.Pointer(&regions))), vecLen: uint64(len(regions)),
+		categoryInverted: pageIsFile, categoryMask: pageIsFile,
+		categoryAnyOf: pageIsHere | pageIsSwap, returnMask: pageIsHere,
+	}
+	found, errno := arg.scan(i.pagemap)
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+	for _, r := range regions[:found] {
+		n += (r.end - r.start) >> pageSizeBits
+	}
+	return n
 }
 
 // TestScansAreSpared wants the scan for dirty pages to be the first call's alone.

@@ -29,11 +29,18 @@ type Module struct {
 
 	slots chan struct{} // one token for each running call
 
-	mu     sync.Mutex
-	idle   []*instance // last used last: its memory is still in the caches
-	closed bool
-	calls  sync.WaitGroup
+	mu        sync.Mutex
+	idle      []*instance   // last used last: its memory is still in the caches
+	round     uint64        // how often tire has run
+	watching  bool          // tire will run again
+	tireAfter time.Duration // the constant, but in tests
+	closed    bool
+	calls     sync.WaitGroup
 }
+
+// tireAfter is how long an instance that nobody calls stays awake at least, and half
+// of how long it does at most. Waking costs a call the time of a few page faults.
+const tireAfter = time.Second
 
 // code is a compiled module with a wazero runtime of its own, so that whatever
 // it leaves there goes with it.
@@ -62,7 +69,7 @@ type Result struct {
 
 // newModule does all of a Load: it leaves nothing behind when it fails.
 func newModule(ctx context.Context, r *Runtime, digest string, bytes []byte) (*Module, error) {
-	m := &Module{runtime: r, digest: digest, limits: r.limits, bytes: bytes, slots: make(chan struct{}, r.limits.Concurrency)}
+	m := &Module{runtime: r, digest: digest, limits: r.limits, bytes: bytes, tireAfter: tireAfter, slots: make(chan struct{}, r.limits.Concurrency)}
 	m.counters.times = metrics.NewHistogram(metrics.CallBounds())
 	var err error
 	m.metered, m.code, err = r.prepare(ctx, digest, bytes)
@@ -185,6 +192,9 @@ func (m *Module) take(ctx context.Context) (*instance, error) {
 		inst := m.idle[n-1]
 		m.idle = m.idle[:n-1]
 		m.mu.Unlock()
+		if inst.asleep {
+			inst.wake()
+		}
 		return inst, nil
 	}
 	m.mu.Unlock()
@@ -201,7 +211,45 @@ func (m *Module) put(inst *instance) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	inst.round = m.round
 	m.idle = append(m.idle, inst)
+	m.watch()
+}
+
+// watch has tire run, unless it will. The caller holds mu.
+func (m *Module) watch() {
+	if !m.watching {
+		m.watching = true
+		time.AfterFunc(m.tireAfter, m.tire)
+	}
+}
+
+// tire puts instances to sleep that have not been called since it last ran, and runs
+// again if others are awake. Those who call wait for one instance at most.
+func (m *Module) tire() {
+	m.mu.Lock()
+	m.round++
+	m.watching = false
+	m.mu.Unlock()
+	for k := 0; m.tireOne(k); k++ {
+	}
+}
+
+// tireOne is [Module.tire] for the k-th idle instance. False: there is none.
+func (m *Module) tireOne(k int) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if k >= len(m.idle) {
+		return false
+	}
+	switch inst := m.idle[k]; {
+	case inst.asleep:
+	case inst.round+1 < m.round:
+		inst.sleep(m.snapshot)
+	default:
+		m.watch()
+	}
+	return true
 }
 
 // Close ends one Load. At the last one no new calls are let in, and it returns
