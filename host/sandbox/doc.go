@@ -28,6 +28,7 @@
 //   - Meter (package meter): the binary is rewritten to count its own work in fuel
 //     and its own stack in bytes, and to come back to Go after each slice of fuel,
 //     so that the garbage collector never waits for long and a deadline can end it.
+//     What fills or copies much memory does it in pieces, each worth a slice.
 //     Tested by running the specification's suite both ways and comparing, by
 //     fuzzing, and with guests made to evade it.
 //   - Compile (compile.go, child.go, cache.go): a child process with limits on time
@@ -40,8 +41,9 @@
 //     after _initialize, interlock_manifest and one interlock_alloc, which know no
 //     input. Memory is mapped copy-on-write from a snapshot and the pages
 //     that a call wrote are copied back; globals are set again. An instance that
-//     failed, grew or cannot be restored is thrown away. Tested with guests that
-//     leave marks and look for them.
+//     failed or cannot be restored is thrown away. One that waits for a call for long
+//     lets go of its pages and stacks. Tested with guests that leave marks and look
+//     for them.
 //   - Contain (module.go, gauge.go, metrics.go): calls of one module at the same
 //     time, their output, log, wall clock and stack have limits, and what happened
 //     is counted. Quarantine is for the caller, [CallErrorKind.ModuleFault] says
