@@ -162,14 +162,23 @@ func (l *linear) reset(i *image, size int) error {
 }
 
 // release lets go of the pages that are the memory's own and equal the image's, so
-// that it takes none until it is written to. It has been reset before.
+// that it takes none until it is written to. It has been reset before. Pages that were
+// only read stay: they are the image's, and are there for the next call.
 func (l *linear) release(i *image) {
 	if i.file < 0 || len(l.bytes) == 0 {
 		return // they are all there is of a plain copy
 	}
-	l.dirty = -1
 	// In vain it costs memory: each page is as it should be, before and after.
-	_ = unix.Madvise(l.bytes, unix.MADV_DONTNEED)
+	base := l.base()
+	if i.pagemap == nil || l.ownPages(i, len(l.bytes), func(regions []pageRegion) error {
+		for _, r := range regions {
+			_ = unix.Madvise(l.bytes[r.start-base:r.end-base], unix.MADV_DONTNEED)
+		}
+		return nil
+	}) != nil {
+		_ = unix.Madvise(l.bytes, unix.MADV_DONTNEED)
+	}
+	l.dirty = -1
 }
 
 // pageRegion and scanArgument are of the kernel's PAGEMAP_SCAN (Linux 6.7).
@@ -207,45 +216,61 @@ func (a *scanArgument) scan(pagemap *os.File) (int, syscall.Errno) {
 // from then on: without a fault since the last scan, they are the ones that it
 // found, and there is no need for another.
 func (l *linear) copyDirty(i *image, size int) error {
-	base := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(l.bytes))))
-	end := base + uint64(size)
 	if l.faults.none() && l.dirty >= 0 && size <= l.scanned {
-		l.copyBack(i, base, end, l.regions[:l.dirty])
+		l.copyBack(i, size, l.regions[:l.dirty])
 		return nil
 	}
 	l.dirty = -1
-	arg := scanArgument{
-		start: base, end: end,
-		vec: uint64(uintptr(unsafe.Pointer(&l.regions))), vecLen: uint64(len(l.regions)),
-		categoryInverted: pageIsFile, categoryMask: pageIsFile,
-		categoryAnyOf: pageIsHere | pageIsSwap, returnMask: pageIsHere,
-	}
-	pages := uint64(0)
-	for first := true; arg.start < arg.end; first = false {
-		n, errno := arg.scan(i.pagemap)
-		if errno != 0 {
-			return errno
-		}
-		for _, r := range l.regions[:n] {
+	pages, all := uint64(0), 0
+	err := l.ownPages(i, size, func(regions []pageRegion) error {
+		for _, r := range regions {
 			if pages += (r.end - r.start) >> pageSizeBits; pages > manyDirty {
 				return errTooDirty
 			}
 		}
-		l.copyBack(i, base, end, l.regions[:n])
+		l.copyBack(i, size, regions)
+		all += len(regions)
+		return nil
+	})
+	if err == nil && all < len(l.regions) {
+		l.dirty, l.scanned = all, size
+	}
+	return err
+}
+
+// ownPages asks for the pages among the first size bytes that are no longer the
+// file's own, or never were, and gives as many regions of them at a time as fit.
+func (l *linear) ownPages(i *image, size int, each func([]pageRegion) error) error {
+	arg := scanArgument{
+		start: l.base(), end: l.base() + uint64(size),
+		vec: uint64(uintptr(unsafe.Pointer(&l.regions))), vecLen: uint64(len(l.regions)),
+		categoryInverted: pageIsFile, categoryMask: pageIsFile,
+		categoryAnyOf: pageIsHere | pageIsSwap, returnMask: pageIsHere,
+	}
+	for arg.start < arg.end {
+		n, errno := arg.scan(i.pagemap)
+		if errno != 0 {
+			return errno
+		}
+		if err := each(l.regions[:n]); err != nil {
+			return err
+		}
 		if n < len(l.regions) {
-			if first {
-				l.dirty, l.scanned = n, size
-			}
-			return nil
+			break
 		}
 		arg.start = arg.walkEnd
 	}
 	return nil
 }
 
+// base is the address of the first byte.
+func (l *linear) base() uint64 { return uint64(uintptr(unsafe.Pointer(unsafe.SliceData(l.bytes)))) }
+
 // copyBack brings regions back to the image, as far as the memory reaches. What lies
 // beyond was brought back when it last reached there.
-func (l *linear) copyBack(i *image, base, end uint64, regions []pageRegion) {
+func (l *linear) copyBack(i *image, size int, regions []pageRegion) {
+	base := l.base()
+	end := base + uint64(size)
 	for _, r := range regions {
 		if r.start >= end {
 			continue

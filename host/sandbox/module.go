@@ -39,8 +39,9 @@ type Module struct {
 }
 
 // tireAfter is how long an instance that nobody calls stays awake at least, and half
-// of how long it does at most. Waking costs a call the time of a few page faults.
-const tireAfter = time.Second
+// of how long it does at most. Waking costs a call page faults and two stacks, some
+// tens of microseconds.
+const tireAfter = 10 * time.Second
 
 // code is a compiled module with a wazero runtime of its own, so that whatever
 // it leaves there goes with it.
