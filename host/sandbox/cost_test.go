@@ -68,7 +68,7 @@ func BenchmarkCost(b *testing.B) {
 			"which are %s µs in the sandbox for Go and %s for C and Rust: %.1f times as long.\n",
 			micros(yardstick), micros(aimYardstick), micros(aimGo), micros(aimSmall), float64(yardstick)/float64(aimYardstick))
 	}
-	fmt.Println("\n| | bytes | metered | load, compiling | load from the cache | instantiate | KiB an instance in the pool | asleep | fuel a call |\n|---|---|---|---|---|---|---|---|---|")
+	fmt.Println("\n| | bytes | metered | load, compiling | load from the cache | instantiate | KiB an instance in the pool | asleep | µs a call that wakes it | fuel a call |\n|---|---|---|---|---|---|---|---|---|---|")
 	fmt.Println(strings.Join(rows, "\n"))
 }
 
@@ -164,19 +164,33 @@ func loadRow(b *testing.B, name string, bytes, in []byte) string {
 		}
 		inst.close()
 	})
-	awake, asleep, fuel := pooled(b, m, in)
-	return fmt.Sprintf("| %s | %d | %d | %s | %s | %s | %.0f | %.0f | %d |", name, len(bytes), len(meteredBytes(b, bytes)), compiling, cached, instantiate, awake, asleep, fuel)
+	p := pooled(b, m, in)
+	return fmt.Sprintf("| %s | %d | %d | %s | %s | %s | %.0f | %.0f | %s | %d |", name, len(bytes), len(meteredBytes(b, bytes)), compiling, cached, instantiate,
+		p.awake, p.asleep, micros(p.waking), p.fuel)
 }
 
-// pooled measures the memory in KiB that an instance keeps which has been called and
-// waits in the pool, and which sleeps there. The first ones are not counted: they
-// fill what gaps the heap has.
-func pooled(b *testing.B, m *Module, in []byte) (awake, asleep float64, fuel uint64) {
-	held := make([]*instance, 2*costInstances)
+// pool is what instances in the pool cost.
+type pool struct {
+	awake, asleep float64       // KiB of each
+	waking        time.Duration // what the call takes that wakes one
+	fuel          uint64
+}
+
+// pooled measures instances that have been called and wait in the pool, and that
+// sleep there. The first ones are not counted: they fill what gaps the heap has.
+func pooled(b *testing.B, m *Module, in []byte) (p pool) {
+	call := func(inst *instance) {
+		result, failed := inst.evaluate(context.Background(), in, CallOptions{Fuel: m.limits.Fuel, StackBytes: m.limits.StackBytes}, time.Now().Add(time.Minute))
+		if failed != nil || !inst.restore(m.snapshot) {
+			b.Fatal(failed)
+		}
+		p.fuel = result.Fuel
+	}
 	private := func() int {
 		debug.FreeOSMemory() // else what is done with would count
 		return privateKiB(b)
 	}
+	held := make([]*instance, 2*costInstances)
 	before := 0
 	for k := range held {
 		if k == costInstances {
@@ -186,21 +200,27 @@ func pooled(b *testing.B, m *Module, in []byte) (awake, asleep float64, fuel uin
 		if err != nil {
 			b.Fatal(err)
 		}
-		result, failed := inst.evaluate(context.Background(), in, CallOptions{Fuel: m.limits.Fuel, StackBytes: m.limits.StackBytes}, time.Now().Add(time.Minute))
-		if failed != nil || !inst.restore(m.snapshot) {
-			b.Fatal(failed)
-		}
-		held[k], fuel = inst, result.Fuel
+		call(inst)
+		held[k] = inst
 	}
-	called := private()
+	p.awake = float64(private()-before) / costInstances
 	for _, inst := range held[costInstances:] {
 		inst.sleep(m.snapshot)
 	}
-	slept := private()
+	p.asleep = float64(private()-before) / costInstances
+	var took []time.Duration
+	for _, inst := range held[costInstances:] {
+		started := time.Now()
+		inst.wake()
+		call(inst)
+		took = append(took, time.Since(started))
+	}
+	slices.Sort(took)
+	p.waking = median(took)
 	for _, inst := range held {
 		inst.close()
 	}
-	return float64(called-before) / costInstances, float64(slept-before) / costInstances, fuel
+	return p
 }
 
 // privateKiB is the memory that this process does not share, with its page tables,
