@@ -166,8 +166,8 @@ func (w *writer) next() []*unit {
 	})
 }
 
-// overtakers takes the units that are not late, if there are any. Those that left
-// has wait again then, before all others.
+// overtakers takes the units that are not late, if there are any whose callers are
+// not gone. Those that left has wait again then, before all others.
 func (w *writer) overtakers(left []*unit) []*unit {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -175,7 +175,9 @@ func (w *writer) overtakers(left []*unit) []*unit {
 		return nil
 	}
 	urgent := w.take(func(u *unit) bool { return !u.late })
-	w.queue = slices.Concat(left, w.queue)
+	if len(urgent) > 0 {
+		w.queue = slices.Concat(left, w.queue)
+	}
 	return urgent
 }
 

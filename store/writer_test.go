@@ -276,6 +276,48 @@ func TestWhoComesWhileLateUnitsAreWrittenTakesThePlaceOfTheRest(t *testing.T) {
 	}
 }
 
+func TestWhoComesAndGoesWhileLateUnitsAreWrittenTakesNobodysPlace(t *testing.T) {
+	db, path := openTemp(t)
+	var order []string // of one writer
+	unit := func(name string) func(*tx) error {
+		return func(x *tx) error {
+			order = append(order, name)
+			return put(context.Background(), x, name)
+		}
+	}
+	first, hold := make(chan struct{}), make(chan struct{})
+	late, gone := make(chan error), make(chan error)
+	go func() {
+		late <- db.writer.doLate(context.Background(), []func(*tx) error{
+			func(x *tx) error { close(first); <-hold; return unit("late 1")(x) },
+			unit("late 2"),
+		})
+	}()
+	<-first
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() { gone <- db.write(ctx, unit("urgent")) }()
+	for db.writer.waiting() < 1 {
+		time.Sleep(time.Millisecond) // until it is queued
+	}
+	cancel()
+	close(hold)
+	if err := <-gone; !errors.Is(err, context.Canceled) {
+		t.Errorf("the error of who is gone is %v", err)
+	}
+	if err := <-late; err != nil {
+		t.Error(err)
+	}
+	if err := db.Close(); err != nil { // writes what is left, if there is any
+		t.Fatal(err)
+	}
+	if want := "[late 1 late 2]"; fmt.Sprint(order) != want {
+		t.Errorf("what ran was %v, want %s", order, want)
+	}
+	if found := fmt.Sprint(keys(t, openAt(t, path))); found != "map[late 1:true late 2:true]" {
+		t.Errorf("after reopening: %s", found)
+	}
+}
+
 func TestCloseRunsWhatIsQueued(t *testing.T) {
 	db, path := openTemp(t)
 	release := holdWriter(db)
