@@ -1,6 +1,7 @@
 package host
 
 import (
+	"errors"
 	"net"
 	"time"
 )
@@ -48,4 +49,13 @@ func (c *impatientConn) Write(b []byte) (n int, err error) {
 			return n, err
 		}
 	}
+}
+
+// CloseWrite tells the client that nothing more comes while it may still be sending:
+// what it sends to a closed connection could cost it the reply. It is net/http's call.
+func (c *impatientConn) CloseWrite() error {
+	if conn, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return conn.CloseWrite()
+	}
+	return errors.ErrUnsupported
 }

@@ -111,6 +111,44 @@ func TestAnImpatientConnectionWritesInParts(t *testing.T) {
 	}
 }
 
+// net/http ends a connection on which the client still sends by saying so first.
+func TestAnImpatientConnectionIsClosedByHalves(t *testing.T) {
+	plain, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	theirs, err := net.Dial("tcp", plain.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer theirs.Close()
+	ours, err := (&impatient{plain, patience}).Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ours.Close()
+	half, ok := ours.(interface{ CloseWrite() error })
+	if !ok {
+		t.Fatal("it can only be closed at once")
+	}
+	if _, err := io.WriteString(ours, "reply"); err != nil {
+		t.Fatal(err)
+	}
+	if err := half.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(theirs); err != nil || string(got) != "reply" {
+		t.Errorf("the client got %q, %v", got, err)
+	}
+	if _, err := io.WriteString(theirs, "more"); err != nil {
+		t.Error(err)
+	}
+	if _, err := io.ReadFull(ours, make([]byte, len("more"))); err != nil {
+		t.Errorf("what the client sends afterwards: %v", err)
+	}
+}
+
 type counted struct {
 	net.Conn
 	deadlines, largest int
