@@ -169,6 +169,10 @@ func TestADigestMayBeCut(t *testing.T) {
 	if code, _, errOut := interlockWith(t, f, "policy", "readmit", "sha256:ab"); code != 2 || !strings.Contains(errOut, "several") {
 		t.Errorf("exit code %d, stderr %q", code, errOut)
 	}
+	f.modules = f.modules[:1]
+	if interlockWith(t, f, "policy", "remove", "sha256:"); strings.Contains(f.asked, one) {
+		t.Errorf("no digit was given, and %q was asked for", f.asked)
+	}
 }
 
 func TestUseClaimsNothingThatDidNotComeAbout(t *testing.T) {

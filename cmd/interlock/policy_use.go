@@ -76,9 +76,10 @@ func findModule(ctx context.Context, c *client, source string) (*prefect.PolicyM
 }
 
 // wholeDigest returns the digest of the stored module that is meant by one that may
-// be cut, as list shows it. One that no module has is returned as it is.
+// be cut, as list shows it. One that no module has is returned as it is, and so is one
+// of which nothing is left, which would mean whichever module is alone.
 func wholeDigest(ctx context.Context, c *client, given string) (string, error) {
-	if !strings.HasPrefix(given, "sha256:") || len(given) >= len("sha256:")+64 {
+	if digits, ok := strings.CutPrefix(given, "sha256:"); !ok || digits == "" || len(digits) >= 64 {
 		return given, nil
 	}
 	var modules []prefect.PolicyModule
