@@ -123,11 +123,16 @@ func (w *writer) await(u *unit) error {
 		case <-u.done:
 			return u.err
 		case w.turn <- struct{}{}:
-			if !u.finished() { // else others can do their own
-				w.write()
-			}
-			<-w.turn
+			w.takeTurn(u)
 		}
+	}
+}
+
+// takeTurn writes the next group, unless u is done, and lets go of the turn.
+func (w *writer) takeTurn(u *unit) {
+	defer func() { <-w.turn }()
+	if !u.finished() { // else others can do their own
+		w.write()
 	}
 }
 
