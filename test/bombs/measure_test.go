@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -24,69 +25,118 @@ type shot func(t *testing.T) time.Duration
 type figures struct {
 	vitals
 	took    []time.Duration // of the shots
-	others  []time.Duration // of the clients' requests
 	foreign float64         // processors that others on this machine, or its host, took
 }
 
-// measure fires shots, so many at once, or none, beside the clients.
+// measure fires shots beside the clients while the server watches itself.
 func (s *server) measure(t *testing.T, volleys int, shots []shot) (f figures) {
 	t.Helper()
 	used := s.order(t).CPU + cpu(syscall.RUSAGE_SELF)
 	machine, began := busy(), time.Now()
-	ctx, stop := context.WithCancel(t.Context())
-	var mu sync.Mutex
-	var beside sync.WaitGroup
-	for range clients {
-		beside.Go(func() {
-			took := s.work(t, ctx)
-			mu.Lock()
-			defer mu.Unlock()
-			f.others = append(f.others, took...)
-		})
-	}
-	for k := range volleys {
-		var doing sync.WaitGroup
-		for _, fire := range shots[min(k*atOnce, len(shots)):min((k+1)*atOnce, len(shots))] {
-			doing.Go(func() {
-				took := fire(t)
-				mu.Lock()
-				defer mu.Unlock()
-				f.took = append(f.took, took)
-			})
-		}
-		doing.Wait()
-		time.Sleep(time.Until(began.Add(time.Duration(k+1) * volley)))
-	}
-	stop()
-	beside.Wait()
+	c := s.hire(t)
+	f.took = fire(t, cadence{volleys: volleys, every: volley}, shots)
+	c.dismiss()
 	f.vitals = s.order(t)
 	own := f.CPU + cpu(syscall.RUSAGE_SELF) - used
 	f.foreign = max(0, float64(busy()-machine-own)/float64(time.Since(began)))
 	return f
 }
 
-// work is a client: runs that complete, one after the other.
-func (s *server) work(t *testing.T, ctx context.Context) (took []time.Duration) {
+// cadence is when volleys are fired.
+type cadence struct {
+	volleys int
+	every   time.Duration // but not before all have answered
+	tail    time.Duration // at least, from the last answer to the end
+}
+
+// fire fires volleys, so many shots at once, and returns how long each shot took.
+func fire(t *testing.T, c cadence, shots []shot) (took []time.Duration) {
+	began := time.Now()
+	var mu sync.Mutex
+	for k := range c.volleys {
+		var doing sync.WaitGroup
+		for _, one := range shots[k*atOnce : (k+1)*atOnce] {
+			doing.Go(func() {
+				d := one(t)
+				mu.Lock()
+				defer mu.Unlock()
+				took = append(took, d)
+			})
+		}
+		doing.Wait()
+		if k == c.volleys-1 {
+			time.Sleep(c.tail)
+		}
+		time.Sleep(time.Until(began.Add(time.Duration(k+1) * c.every)))
+	}
+	return took
+}
+
+// bucket collects how long requests took that began while it was the crew's.
+type bucket struct {
+	mu   sync.Mutex
+	took []time.Duration
+}
+
+func (b *bucket) add(d time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.took = append(b.took, d)
+}
+
+// seen is what has been added so far.
+func (b *bucket) seen() []time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.took)
+}
+
+// crew is the clients at work.
+type crew struct {
+	into   atomic.Pointer[bucket] // for requests that begin now
+	stop   context.CancelFunc
+	beside sync.WaitGroup
+}
+
+// hire sets clients to work until they are dismissed.
+func (s *server) hire(t *testing.T) *crew {
+	ctx, stop := context.WithCancel(t.Context())
+	c := &crew{stop: stop}
+	c.into.Store(&bucket{})
+	for range clients {
+		c.beside.Go(func() {
+			for ctx.Err() == nil {
+				s.complete(t, c)
+			}
+		})
+	}
+	return c
+}
+
+func (c *crew) dismiss() {
+	c.stop()
+	c.beside.Wait()
+}
+
+// complete is what a client does: a run that completes.
+func (s *server) complete(t *testing.T, c *crew) {
 	timed := func(path string, body, reply any) bool {
-		began := time.Now()
+		into, began := c.into.Load(), time.Now()
 		err := s.Post(t.Context(), path, body, reply)
-		took = append(took, time.Since(began))
+		into.add(time.Since(began))
 		if err != nil {
 			t.Errorf("beside a bomb: %s: %v", path, err)
 		}
 		time.Sleep(thinking)
 		return err == nil
 	}
-	for ctx.Err() == nil {
-		var run struct{ ID string }
-		if !timed("/flow_runs/", map[string]any{"flow_id": s.flow, "state": map[string]any{"type": "PENDING"}}, &run) {
-			continue
-		}
-		for _, state := range []string{"RUNNING", "COMPLETED"} {
-			timed("/flow_runs/"+run.ID+"/set_state", map[string]any{"state": map[string]any{"type": state}}, nil)
-		}
+	var run struct{ ID string }
+	if !timed("/flow_runs/", map[string]any{"flow_id": s.flow, "state": map[string]any{"type": "PENDING"}}, &run) {
+		return
 	}
-	return took
+	for _, state := range []string{"RUNNING", "COMPLETED"} {
+		timed("/flow_runs/"+run.ID+"/set_state", map[string]any{"state": map[string]any{"type": state}}, nil)
+	}
 }
 
 // busy is what all processes of the machine, and its host, have taken of its

@@ -180,30 +180,41 @@ type server struct {
 	*rest.Client
 	flow       string
 	quarantine int // failures in a row that make one
+	home       string
 	process    *exec.Cmd
 	orders     io.WriteCloser
 	reports    *json.Decoder
+	ended      sync.Once
 }
 
-// inMemory is a directory in memory, where there can be one: then what is measured
-// is the processor, and not who else writes to the disk.
-func inMemory(t *testing.T, instead string) string {
+// roomInMemory is how many bytes have to be free for a database in memory: clients
+// fill some megabytes a second.
+const roomInMemory = 4 << 30
+
+// newHome makes a directory: in memory if much is done and there is room for it, since
+// then what is measured is the processor, and not who else writes to the disk.
+func newHome(t *testing.T, n scale) string {
+	t.Helper()
+	var memory syscall.Statfs_t
+	if n.little() || syscall.Statfs("/dev/shm", &memory) != nil || memory.Bavail*uint64(memory.Bsize) < roomInMemory {
+		return t.TempDir()
+	}
 	dir, err := os.MkdirTemp("/dev/shm", "interlock-bombs-")
 	if err != nil {
-		return instead
+		return t.TempDir()
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
 	return dir
 }
 
 // start starts a server that puts a module into quarantine after so many failures.
-func start(t *testing.T, home string, after int) *server {
+func start(t *testing.T, after int, n scale) *server {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{quarantine: after, process: exec.Command(self, serverArgument, home, strconv.Itoa(after))}
+	home := newHome(t, n)
+	s := &server{quarantine: after, home: home, process: exec.Command(self, serverArgument, home, strconv.Itoa(after))}
 	s.process.Stderr = os.Stderr
 	if s.orders, err = s.process.StdinPipe(); err != nil {
 		t.Fatal(err)
@@ -226,12 +237,15 @@ func start(t *testing.T, home string, after int) *server {
 	return s
 }
 
-// close ends the server, which has to be there still.
+// close ends the server, which has to be there still, and removes its files.
 func (s *server) close(t *testing.T) {
-	s.orders.Close()
-	if err := s.process.Wait(); err != nil {
-		t.Errorf("the server died: %v", err)
-	}
+	s.ended.Do(func() {
+		s.orders.Close()
+		if err := s.process.Wait(); err != nil {
+			t.Errorf("the server died: %v", err)
+		}
+		os.RemoveAll(s.home)
+	})
 }
 
 func (s *server) report(t *testing.T) (v vitals) {

@@ -2,7 +2,6 @@ package bombs
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -17,114 +16,63 @@ const (
 	mostSlower = 1.10
 )
 
-// line is what is known of one bomb: each of its phases has one without it before
-// and after, of the same clients and as many who fail runs.
+// refused is the outcome of a bomb that is not let in.
+const refused = "refused"
+
+// line is what is known of one bomb.
 type line struct {
 	bomb          wasmtest.Bomb
-	with, without []figures
+	none          bool    // it is no bomb
+	with, without figures // of the hundred
+	digest        string  // on the server that is measured; "" for the built-in rule
+	others        sample
+	change        change
 }
 
 // heading explains the table.
 const heading = `
-%s: 16 at once meet the bomb beside 8 clients, between phases without it, in which runs fail
-by the built-in rule, or as many bytes are uploaded that are no module.
-Pause is the longest between two ticks of 1 ms in the server's process, with a garbage collection every 50 ms; stop is how long at most one of
-those waited until nothing ran, which is what a module can do to the process; memory is what the process took; p99 is of the 8 clients' requests;
-beside is how many processors others on this machine, or its host, took meanwhile, which the figures are the worse for.
+%s: 16 at once meet the bomb beside 8 clients.
+A hundred of each: how long it took, the longest pause between two ticks of 1 ms in the server's process with a garbage collection every 50 ms, and
+without the bomb; stop is how long at most one of those waited until nothing ran, which is what a module can do to the process; memory is what the
+process took; beside is how many processors others on this machine, or its host, took meanwhile, which the figures are the worse for.
+In slices that take turns with slices without any bomb: the 8 clients' p99, the change with its 95 %% interval, and how many slices.
+A row passes or fails when its interval is clear of %s; until then it is measured on, while there is time.
 `
 
-const row = "%-34s %-8v %9v %9v %9v %9v %8v %8v %9v %9v %7v %6v\n"
+const row = "%-34s %-8v %9v %9v %9v %9v %8v %8v %7v %8v %8v %7v  %-15v %6v %v\n"
 
 func printHeading(title string) {
-	fmt.Printf(heading, title)
-	fmt.Printf(row, "bomb", "found", "median", "slowest", "pause", "without", "stop", "memory", "p99", "without", "change", "beside")
+	fmt.Printf(heading, title, percent(mostSlower))
+	fmt.Printf(row, "bomb", "found", "median", "slowest", "pause", "without", "stop", "memory", "beside", "p99", "without", "change", "interval", "slices", "")
 }
 
 func (l *line) print() {
-	took := l.took()
-	fmt.Printf(row, l.bomb.Name, expected(l.bomb), quantile(took, .5), quantile(took, 1), round(pause(l.with)), round(pause(l.without)), round(stop(l.with)),
-		fmt.Sprintf("%+d MiB", l.memory()>>20), p99(l.with), p99(l.without), percent(l.slower()), fmt.Sprintf("%.2f", foreign(append(slices.Clone(l.with), l.without...))))
+	found, c := expected(l.bomb), l.change
+	watched := []any{round(quantile(l.with.took, .5)), round(quantile(l.with.took, 1)), round(l.with.Pause), round(l.without.Pause), round(l.with.Stop),
+		fmt.Sprintf("%+d MiB", l.with.Memory>>20), fmt.Sprintf("%.2f", (l.with.foreign+l.without.foreign)/2)}
+	if l.none {
+		found, watched = "", slices.Repeat([]any{""}, len(watched))
+	}
+	fmt.Printf(row, slices.Concat([]any{l.bomb.Name, found}, watched,
+		[]any{round(c.with), round(c.without), percent(c.ratio), c.interval(), c.rounds, c.verdict()})...)
 }
 
 func percent(ratio float64) string { return fmt.Sprintf("%+.0f %%", 100*(ratio-1)) }
 
-func (l *line) took() (all []time.Duration) {
-	for _, f := range l.with {
-		all = append(all, f.took...)
-	}
-	return all
+func (c change) interval() string {
+	return fmt.Sprintf("%+.0f to %+.0f %%", 100*(c.low-1), 100*(c.high-1))
 }
 
-func (l *line) memory() (most int) {
-	for _, f := range l.with {
-		most = max(most, f.Memory)
-	}
-	return most
-}
-
-// slower is others' p99 as a multiple of what it is without the bomb.
-func (l *line) slower() float64 { return ratio(p99(l.with), p99(l.without)) }
-
-// aimed reports whether all aims are met.
-func (l *line) aimed() bool {
-	return pause(l.with) <= mostPause && l.memory() <= mostMemory && l.slower() <= mostSlower
-}
-
-func requests(all []figures) (n int) {
-	for _, f := range all {
-		n += len(f.others)
-	}
-	return n
-}
-
-// foreign is how many processors other processes took on average.
-func foreign(all []figures) (mean float64) {
-	for _, f := range all {
-		mean += f.foreign / float64(len(all))
-	}
-	return mean
-}
-
-func ratio(a, b time.Duration) float64 {
-	if b == 0 {
-		return 1
-	}
-	return float64(a) / float64(b)
-}
-
-func pause(all []figures) (longest time.Duration) {
-	for _, f := range all {
-		longest = max(longest, f.Pause)
-	}
-	return longest
-}
-
-func stop(all []figures) (longest time.Duration) {
-	for _, f := range all {
-		longest = max(longest, f.Stop)
-	}
-	return longest
-}
-
-// p99 is of all requests of some phases.
-func p99(all []figures) time.Duration {
-	var took []time.Duration
-	for _, f := range all {
-		took = append(took, f.others...)
-	}
-	return quantile(took, .99)
-}
-
-// verdictOf says how many of the bombs meet each aim and which do not (with what it
-// was without them in brackets), and what the figures are worth: how much they
-// differ without any bomb.
-func verdictOf(lines []line) string {
+// summary says how many of the bombs meet each aim and which do not (with what it was
+// without them in brackets), and what the figures are worth: what the rows show that
+// are of no bomb.
+func summary(lines, nothing []*line, between *guards) string {
 	var b strings.Builder
 	say := func(aim string, met func(l *line) bool, figure func(l *line) string) {
 		var missed []string
-		for k := range lines {
-			if !met(&lines[k]) {
-				missed = append(missed, lines[k].bomb.Name+" "+figure(&lines[k]))
+		for _, l := range lines {
+			if !met(l) {
+				missed = append(missed, l.bomb.Name+" "+figure(l))
 			}
 		}
 		fmt.Fprintf(&b, "  %-24s %d of %d", aim, len(lines)-len(missed), len(lines))
@@ -133,39 +81,42 @@ func verdictOf(lines []line) string {
 		}
 		b.WriteString("\n")
 	}
-	say(fmt.Sprintf("pause <= %v:", mostPause), func(l *line) bool { return pause(l.with) <= mostPause },
-		func(l *line) string { return fmt.Sprintf("%v (%v)", round(pause(l.with)), round(pause(l.without))) })
-	say(fmt.Sprintf("stop <= %v:", mostPause), func(l *line) bool { return stop(l.with) <= mostPause },
-		func(l *line) string { return fmt.Sprintf("%v (%v)", round(stop(l.with)), round(stop(l.without))) })
-	say(fmt.Sprintf("memory <= +%d MiB:", mostMemory>>20), func(l *line) bool { return l.memory() <= mostMemory },
-		func(l *line) string { return fmt.Sprintf("%+d MiB", l.memory()>>20) })
-	say(fmt.Sprintf("others' p99 <= %s:", percent(mostSlower)), func(l *line) bool { return l.slower() <= mostSlower },
-		func(l *line) string { return percent(l.slower()) })
-	fmt.Fprintf(&b, "  %s\n", noise(lines))
+	say(fmt.Sprintf("pause <= %v:", mostPause), func(l *line) bool { return l.with.Pause <= mostPause },
+		func(l *line) string { return fmt.Sprintf("%v (%v)", round(l.with.Pause), round(l.without.Pause)) })
+	say(fmt.Sprintf("stop <= %v:", mostPause), func(l *line) bool { return l.with.Stop <= mostPause },
+		func(l *line) string { return fmt.Sprintf("%v (%v)", round(l.with.Stop), round(l.without.Stop)) })
+	say(fmt.Sprintf("memory <= +%d MiB:", mostMemory>>20), func(l *line) bool { return l.with.Memory <= mostMemory },
+		func(l *line) string { return fmt.Sprintf("%+d MiB", l.with.Memory>>20) })
+	say(fmt.Sprintf("others' p99 <= %s:", percent(mostSlower)), func(l *line) bool { return l.change.verdict() == passes },
+		func(l *line) string {
+			return l.change.verdict() + " " + percent(l.change.ratio) + " (" + l.change.interval() + ")"
+		})
+	fmt.Fprintf(&b, "  p99: %s\n", tally(lines))
+	fmt.Fprintf(&b, "  the same of no bomb: %s\n", tally(nothing))
+	x, y := between.bomb.seen(), between.none.seen()
+	fmt.Fprintf(&b, "  between slices, which counts for nobody: p99 of %d requests after bombs %v, of %d after none %v\n", len(x), quantile(x, .99), len(y), quantile(y, .99))
 	return b.String()
 }
 
-// noise compares phases without bombs with each other, and all with all.
-func noise(lines []line) string {
-	var with, without []figures
-	var apart []float64
+// tally counts verdicts and says where changes lie and how wide intervals are.
+func tally(lines []*line) string {
+	count := map[string]int{}
+	var changes, wide []float64
+	around := 0
 	for _, l := range lines {
-		for k, f := range l.without {
-			if k > 0 {
-				apart = append(apart, math.Abs(ratio(p99(l.without[k:k+1]), p99(l.without[k-1:k]))-1))
-			}
-			without = append(without, f)
+		c := l.change
+		count[c.verdict()]++
+		changes, wide = append(changes, c.ratio), append(wide, (c.high-c.low)/2)
+		if c.low <= 1 && 1 <= c.high {
+			around++
 		}
-		with = append(with, l.with...)
 	}
-	slices.Sort(apart)
-	n := len(apart)
-	if n == 0 {
-		return ""
+	if len(lines) == 0 {
+		return "nothing"
 	}
-	return fmt.Sprintf("all bombs together: p99 of %d requests %v, of %d without %v: %s; longest pause %v, without %v; longest stop %v, without %v\n"+
-		"  noise: p99 of a phase without a bomb differs from the next one's by %.0f %% (median) to %.0f %% (nine in ten); other processes took %.2f processors",
-		requests(with), p99(with), requests(without), p99(without), percent(ratio(p99(with), p99(without))), round(pause(with)), round(pause(without)),
-		round(stop(with)), round(stop(without)),
-		100*apart[n/2], 100*apart[n*9/10], foreign(append(slices.Clone(with), without...)))
+	slices.Sort(changes)
+	slices.Sort(wide)
+	return fmt.Sprintf("%d pass, %d fail, %d unclear; changes of %s to %s, half of them below %s; half of the intervals within %.0f %% to either side, %d of %d hold 0",
+		count[passes], count[fails], count[unclear], percent(changes[0]), percent(changes[len(changes)-1]), percent(changes[len(changes)/2]),
+		100*wide[len(wide)/2], around, len(lines))
 }
