@@ -56,8 +56,9 @@ type group struct {
 // guards are requests that began between slices.
 type guards struct{ bomb, none bucket }
 
-// inSlices measures all bombs in groups, and those that are unclear again while there
-// is time. It returns the rows that are of no bomb.
+// inSlices measures all bombs in groups and prints their rows: and those that are
+// unclear go on, while there is time, and are printed again. It returns the rows that
+// are of no bomb.
 func inSlices(t *testing.T, lines []*line, after int, n scale) (nothing []*line, between *guards) {
 	between = &guards{}
 	groups := grouped(lines, between)
@@ -66,7 +67,7 @@ func inSlices(t *testing.T, lines []*line, after int, n scale) (nothing []*line,
 	}
 	var left time.Duration
 	for again := range 2 {
-		for k, g := range groups {
+		for _, g := range groups {
 			if again == 0 {
 				left += n.each * time.Duration(len(g.bombs)-1)
 				nothing = append(nothing, g.bombs[len(g.bombs)-1])
@@ -78,9 +79,13 @@ func inSlices(t *testing.T, lines []*line, after int, n scale) (nothing []*line,
 			began := time.Now()
 			g.spell(t, after, n, left)
 			left -= time.Since(began)
-			t.Logf("group %d of %d: %d bombs, %d rounds in all, %d unclear", k+1, len(groups), len(g.bombs)-1, g.rounds, len(g.unclear()))
 			if t.Failed() {
 				t.FailNow()
+			}
+			for _, l := range g.bombs {
+				if slices.Contains(open, l) {
+					l.print()
+				}
 			}
 		}
 	}
@@ -91,15 +96,15 @@ func inSlices(t *testing.T, lines []*line, after int, n scale) (nothing []*line,
 // them, how fast they are answered, about how many bytes are uploaded.
 func grouped(lines []*line, between *guards) (groups []*group) {
 	type kind struct {
-		upload, slow bool
-		size         int // of an upload: all small ones together
+		upload, slow  bool
+		large, larger bool // of an upload: 64 KiB, 512 KiB or more
 	}
 	kinds := map[kind][]*line{}
 	var order []kind
 	for _, l := range lines {
 		k := kind{slow: quantile(l.with.took, .5) > brisk.every}
 		if l.bomb.Outcome == refused {
-			k.upload, k.size = true, int(math.Log10(float64(max(len(l.bomb.Wasm), 100_000))))
+			k.upload, k.large, k.larger = true, len(l.bomb.Wasm) >= 64<<10, len(l.bomb.Wasm) >= 512<<10
 		}
 		if kinds[k] == nil {
 			order = append(order, k)
@@ -130,12 +135,16 @@ func slowest(lines []*line) (most time.Duration) {
 	return most
 }
 
-// unclear are the bombs that are still to be measured.
+// unclear are the bombs that are still to be measured, and with them the one that is
+// none.
 func (g *group) unclear() (open []*line) {
 	for _, l := range g.bombs {
 		if l.change.verdict() == unclear {
 			open = append(open, l)
 		}
+	}
+	if len(open) == 1 && open[0].none {
+		return nil
 	}
 	return open
 }
