@@ -90,7 +90,7 @@ func (e *evaluation) consult(ctx context.Context, m *module, turns []turn) (*abi
 	v, result, err := e.question(ctx, m, turns, *in)
 	if err != nil && !m.health.quarantined() {
 		now := time.Now()
-		rest = m.health.share.failed(now, now.Sub(began))
+		rest = m.health.share.failed(now, max(0, now.Sub(began)-rested(err)))
 	}
 	return v, result, err
 }
@@ -108,6 +108,15 @@ func (e *evaluation) question(ctx context.Context, m *module, turns []turn, in [
 	return v, result, err
 }
 
+// rested is how much of a failed call's time others had.
+func rested(err error) time.Duration {
+	var failed *sandbox.CallError
+	if errors.As(err, &failed) {
+		return failed.Rested
+	}
+	return 0
+}
+
 // faulty reports whether a failure is the module's own.
 func faulty(err error) bool {
 	var failed *sandbox.CallError
@@ -118,7 +127,7 @@ func (e *evaluation) call(ctx context.Context, m *module, turns []turn, in []byt
 	first := turns[0].entry // the others of a group have the same limits
 	o := sandbox.CallOptions{Now: e.t.Now.Time, Seed: seed(&e.t), Fuel: builtinFuel}
 	if !m.builtin {
-		o.Fuel, o.StackBytes = first.Fuel, first.StackBytes
+		o.Fuel, o.StackBytes, o.Courteous = first.Fuel, first.StackBytes, true
 	}
 	return m.Call(ctx, in, o)
 }

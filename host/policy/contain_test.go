@@ -146,10 +146,10 @@ func TestLimitsOfEntries(t *testing.T) {
 	if g.calls.Load() != 2 { // A has other limits than B and C
 		t.Errorf("%d calls", g.calls.Load())
 	}
-	if asked := g.asked.Load(); asked.Fuel != 5000 || asked.StackBytes != 4096 {
+	if asked := g.asked.Load(); asked.Fuel != 5000 || asked.StackBytes != 4096 || !asked.Courteous {
 		t.Errorf("called with %+v", asked)
 	}
-	if asked := core.asked.Load(); asked.Fuel != builtinFuel || asked.StackBytes != 0 {
+	if asked := core.asked.Load(); asked.Fuel != builtinFuel || asked.StackBytes != 0 || asked.Courteous {
 		t.Errorf("the built-in was called with %+v", asked)
 	}
 	if o.Rules[0].MaxFuel != 0 || o.Rules[1].MaxFuel != 5000 {

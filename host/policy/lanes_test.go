@@ -81,6 +81,19 @@ func TestFailedCallsRest(t *testing.T) {
 	}
 }
 
+// TestRestsAreNotOwed has a call that failed after a long time, most of which others had.
+func TestRestsAreNotOwed(t *testing.T) {
+	h, _ := failing(t, "fallback", func(g *guest) {
+		g.fail = func() (*sandbox.Result, error) {
+			return nil, &sandbox.CallError{Kind: sandbox.KindFuel, Duration: time.Hour, Rested: time.Hour}
+		}
+	})
+	h.decide(transition(prefect.Running, prefect.Paused))
+	if s := &h.active.Load().modules[0].health.share; s.debt != 0 || len(s.of(h.lanes)) != 0 {
+		t.Errorf("owes %v, %d turns rest", s.debt, len(s.of(h.lanes)))
+	}
+}
+
 // TestAModuleThatOwesIsAskedLater has a module whose turns all rest: its runs are
 // decided by the built-in rule, and other modules are asked.
 func TestAModuleThatOwesIsAskedLater(t *testing.T) {

@@ -53,6 +53,7 @@ type CallError struct {
 	Fuel   uint64 // what it used until then, in units
 
 	Duration time.Duration // wall clock in the guest
+	Rested   time.Duration // of it, see CallOptions.Courteous
 }
 
 func (e *CallError) Error() string {

@@ -25,6 +25,7 @@ type instance struct {
 	watch     watch
 	globals   []api.MutableGlobal // the guest's own
 	linear    *linear
+	courtesy  pace // of a call, if it is to rest
 	host      host
 	ctx       context.Context // carries host to the WASI functions
 	stack     [2]uint64
@@ -59,7 +60,8 @@ func instantiate(ctx context.Context, m *Module) (*instance, error) {
 		inst.linear = newLinear(most)
 		inst.linear.limit = uint64(m.metered.MaxPages) << 16
 		if m.leisurely {
-			inst.linear.pace = &pace{since: time.Now()}
+			p := leisure(time.Now())
+			inst.linear.pace = &p
 		}
 		return inst.linear
 	})
@@ -169,6 +171,11 @@ func (inst *instance) evaluate(ctx context.Context, in []byte, o CallOptions, de
 	inst.host.begin(o, inst.module.limits.LogBytes, inst.gauge)
 	inst.gauge.set(o.Fuel, o.StackBytes)
 	inst.watch.begin(ctx, started, deadline)
+	inst.linear.pace = nil
+	if o.Courteous {
+		inst.courtesy = courtesy(started)
+		inst.linear.pace = &inst.courtesy
+	}
 	inst.linear.enter()
 	out, failed := inst.exchange(in)
 	inst.linear.leave()
@@ -178,6 +185,9 @@ func (inst *instance) evaluate(ctx context.Context, in []byte, o CallOptions, de
 	}
 	if failed != nil {
 		failed.Duration = time.Since(started)
+		if p := inst.linear.pace; p != nil {
+			failed.Rested = p.rested
+		}
 		return nil, failed
 	}
 	return &Result{Output: out, Log: inst.host.output(), Fuel: inst.gauge.used(), Duration: time.Since(started)}, nil

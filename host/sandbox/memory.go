@@ -14,7 +14,7 @@ type ground struct {
 	yield  api.MutableGlobal // see meter.Options.Yield; nil until there is an instance
 	pause  func()            // what is done then
 	shrunk uint64            // when not 0: the next answer, whatever is asked for
-	pace   *pace             // nil for calls, which somebody waits for
+	pace   *pace             // nil for a guest that never rests
 }
 
 // Reallocate is wazero's call for a size, made by memory.grow.
@@ -36,31 +36,41 @@ func (l *linear) Reallocate(size uint64) []byte {
 // pass lets others run between two slices.
 func (g *ground) pass() {
 	if g.pace != nil {
-		if rest := g.pace.rest(time.Now()); rest > 0 {
+		now := time.Now()
+		if rest := g.pace.rest(now); rest > 0 {
 			time.Sleep(rest)
 			g.pace.since = time.Now()
+			g.pace.rested += g.pace.since.Sub(now)
 			return
 		}
 	}
 	runtime.Gosched()
 }
 
-// pace is how a guest runs that has time: what it does for a stint is followed by
-// a rest, so that it takes a quarter of a processor.
-type pace struct{ since time.Time }
+// pace is how a guest runs that is in no hurry: what it does for a stint is followed
+// by a rest. Gosched alone is not enough: a processor of Go's that always has a guest
+// to go on with neither looks at the network nor takes over what waits for another.
+type pace struct {
+	stint  time.Duration // of work
+	times  time.Duration // as long is a rest, at least
+	since  time.Time     // when the stint began
+	rested time.Duration
+}
 
-const (
-	stint       = 2 * time.Millisecond
-	restOfStint = 3 // times as long
-)
+// leisure is for a guest that is being loaded: a quarter of a processor.
+func leisure(now time.Time) pace { return pace{stint: 2 * time.Millisecond, times: 3, since: now} }
+
+// courtesy is for a call that somebody waits for, but that must not keep others from
+// what they wait for: half of a processor, in pieces so short that nobody notices.
+func courtesy(now time.Time) pace { return pace{stint: 100 * time.Microsecond, times: 1, since: now} }
 
 // rest is how long to do nothing, if it is time for that.
 func (p *pace) rest(now time.Time) time.Duration {
 	worked := now.Sub(p.since)
-	if worked < stint {
+	if worked < p.stint {
 		return 0
 	}
-	return restOfStint * worked
+	return p.times * worked
 }
 
 // shrink gives a memory the size that it had when its snapshot was taken. wazero

@@ -58,6 +58,10 @@ type CallOptions struct {
 	Fuel uint64    // work in units; 0: the limit of the runtime
 
 	StackBytes uint32 // of nested calls; 0: the limit of the runtime
+
+	// Courteous has a call that works for longer than usual rest as much as it works,
+	// so that whatever else the process does finds a processor.
+	Courteous bool
 }
 
 // Result is what a call gave.

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"context"
 	"errors"
+	"math"
 	"runtime"
 	"testing"
 	"time"
@@ -46,23 +47,29 @@ func TestLoadsTakeTurns(t *testing.T) {
 	}
 }
 
-// TestLoadingTakesItsTime counts what a guest that is being loaded does between its
-// rests: a quarter. Calls, and loads that are in a hurry, do not rest.
-func TestLoadingTakesItsTime(t *testing.T) {
+// TestPaces counts what guests do between their rests: one that is being loaded a
+// quarter of the time, a courteous one half of it.
+func TestPaces(t *testing.T) {
 	const slice = 20 * time.Microsecond
-	clock := time.Unix(0, 0)
-	p := pace{since: clock}
-	var worked, rested time.Duration
-	for range 100_000 {
-		clock, worked = clock.Add(slice), worked+slice
-		if rest := p.rest(clock); rest > 0 {
-			clock, rested = clock.Add(rest), rested+rest
-			p.since = clock
+	for want, paced := range map[float64]func(time.Time) pace{0.25: leisure, 0.5: courtesy} {
+		clock := time.Unix(0, 0)
+		p := paced(clock)
+		var worked, rested time.Duration
+		for range 100_000 {
+			clock, worked = clock.Add(slice), worked+slice
+			if rest := p.rest(clock); rest > 0 {
+				clock, rested = clock.Add(rest), rested+rest
+				p.since = clock
+			}
+		}
+		if part := float64(worked) / float64(worked+rested); math.Abs(part-want) > 0.01 {
+			t.Errorf("worked %v, rested %v, want a part of %v", worked, rested, want)
 		}
 	}
-	if part := float64(worked) / float64(worked+rested); part < 0.24 || part > 0.26 {
-		t.Errorf("worked %v, rested %v", worked, rested)
-	}
+}
+
+// TestLoadingTakesItsTime: calls, and loads that are in a hurry, do not.
+func TestLoadingTakesItsTime(t *testing.T) {
 	for _, ctx := range []context.Context{t.Context(), Hurry(t.Context())} {
 		m, err := newRuntime(t, Limits{}).Load(ctx, Policy(&Builder{}).Evaluate(nil, Echo()))
 		if err != nil {
@@ -95,6 +102,27 @@ func TestLoadingTakesItsTime(t *testing.T) {
 	}
 	inst.close()
 	if err := m.free(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestACourteousCallRests after the slices that a usual call has; its end and its fuel
+// are those of any other.
+func TestACourteousCallRests(t *testing.T) {
+	m, err := newRuntime(t, Limits{}).Load(t.Context(), Policy(&Builder{}).Evaluate(nil, Loop(Void, Br(0)), Op(Unreachable)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, courteous := range []bool{true, false} {
+		var failed *CallError
+		if _, err := m.Call(t.Context(), nil, CallOptions{Courteous: courteous}); !errors.As(err, &failed) || failed.Kind != KindFuel {
+			t.Fatalf("%v", err)
+		}
+		if courteous != (failed.Rested > 0) || failed.Rested > failed.Duration || failed.Fuel != m.limits.Fuel {
+			t.Errorf("courteous %v: rested %v of %v, %d units", courteous, failed.Rested, failed.Duration, failed.Fuel)
+		}
+	}
+	if err := m.Close(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
