@@ -12,14 +12,14 @@ import (
 // prefectVersion answers the version of the reference: clients compare it with
 // their own.
 func (s *server) prefectVersion(w http.ResponseWriter, r *http.Request) error {
-	return s.marshal(w, r, http.StatusOK, PrefectVersion)
+	return s.marshal(w, http.StatusOK, PrefectVersion)
 }
 
 func (s *server) readSettings(w http.ResponseWriter, r *http.Request) error {
 	if s.Settings == nil {
-		return s.marshal(w, r, http.StatusOK, struct{}{})
+		return s.marshal(w, http.StatusOK, struct{}{})
 	}
-	return s.marshal(w, r, http.StatusOK, s.Settings)
+	return s.marshal(w, http.StatusOK, s.Settings)
 }
 
 // storageKey is the row of configuration that names the block where results go
@@ -40,7 +40,7 @@ func (s *server) readStorage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil && prefect.CodeOf(err) != prefect.NotFound {
 		return err
 	}
-	return s.marshal(w, r, http.StatusOK, storage)
+	return s.marshal(w, http.StatusOK, storage)
 }
 
 func (s *server) clearStorage(w http.ResponseWriter, r *http.Request) error {

@@ -23,7 +23,7 @@ func (s *server) bulkDelete(w http.ResponseWriter, r *http.Request, ids []uuid.U
 		}
 		deleted = append(deleted, id)
 	}
-	s.encode(w, r, http.StatusOK, func(b []byte) []byte {
+	s.encode(w, http.StatusOK, func(b []byte) []byte {
 		return append(appendList(append(b, `{"deleted":`...), deleted, appendUUID), '}')
 	})
 	return nil

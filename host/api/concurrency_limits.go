@@ -31,7 +31,7 @@ func (s *server) createTagLimit(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.marshal(w, r, createdStatus(created), l)
+	return s.marshal(w, createdStatus(created), l)
 }
 
 func (s *server) readTagLimit(w http.ResponseWriter, r *http.Request) error {
@@ -40,19 +40,19 @@ func (s *server) readTagLimit(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	l, err := s.Store.ReadTagLimitByID(r.Context(), id)
-	return s.tagLimit(w, r, l, err)
+	return s.tagLimit(w, l, err)
 }
 
 func (s *server) readTagLimitByTag(w http.ResponseWriter, r *http.Request) error {
 	l, err := s.Store.ReadTagLimit(r.Context(), pathText(r, "tag"))
-	return s.tagLimit(w, r, l, err)
+	return s.tagLimit(w, l, err)
 }
 
-func (s *server) tagLimit(w http.ResponseWriter, r *http.Request, l *prefect.TagLimit, err error) error {
+func (s *server) tagLimit(w http.ResponseWriter, l *prefect.TagLimit, err error) error {
 	if err != nil {
 		return notFound(err, limitMissing)
 	}
-	return s.marshal(w, r, http.StatusOK, l)
+	return s.marshal(w, http.StatusOK, l)
 }
 
 func (s *server) filterTagLimits(w http.ResponseWriter, r *http.Request) error {
@@ -64,7 +64,7 @@ func (s *server) filterTagLimits(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.marshal(w, r, http.StatusOK, limits)
+	return s.marshal(w, http.StatusOK, limits)
 }
 
 // deleteTagLimit deletes a limit of any kind, as in the reference.
@@ -144,7 +144,7 @@ func (s *server) incrementTagSlots(w http.ResponseWriter, r *http.Request) error
 	for i := range minimal {
 		minimal[i].Name = strings.TrimPrefix(minimal[i].Name, "tag:")
 	}
-	return s.marshal(w, r, http.StatusOK, minimal)
+	return s.marshal(w, http.StatusOK, minimal)
 }
 
 func (s *server) decrementTagSlots(w http.ResponseWriter, r *http.Request) error {
@@ -156,5 +156,5 @@ func (s *server) decrementTagSlots(w http.ResponseWriter, r *http.Request) error
 	if err != nil {
 		return err
 	}
-	return s.marshal(w, r, http.StatusOK, minimalLimits(limits))
+	return s.marshal(w, http.StatusOK, minimalLimits(limits))
 }

@@ -39,7 +39,7 @@ func (s *server) createConcurrencyLimitV2(w http.ResponseWriter, r *http.Request
 	if err := s.Store.CreateConcurrencyLimit(r.Context(), l); err != nil {
 		return err
 	}
-	return s.marshal(w, r, http.StatusCreated, l)
+	return s.marshal(w, http.StatusCreated, l)
 }
 
 // globalLimit is the schema GlobalConcurrencyLimitResponse.
@@ -63,7 +63,7 @@ func (s *server) readConcurrencyLimitV2(w http.ResponseWriter, r *http.Request) 
 	if err != nil {
 		return limitNotFound(err)
 	}
-	return s.marshal(w, r, http.StatusOK, newGlobalLimit(l))
+	return s.marshal(w, http.StatusOK, newGlobalLimit(l))
 }
 
 func limitNotFound(err error) error {
@@ -100,7 +100,7 @@ func (s *server) filterConcurrencyLimitsV2(w http.ResponseWriter, r *http.Reques
 	for i, l := range limits {
 		list[i] = newGlobalLimit(l)
 	}
-	return s.marshal(w, r, http.StatusOK, list)
+	return s.marshal(w, http.StatusOK, list)
 }
 
 // limitUpdate is the schema ConcurrencyLimitV2Update; null leaves a field alone.
@@ -201,7 +201,7 @@ func (s *server) incrementSlots(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.marshal(w, r, http.StatusOK, minimalLimits(limits))
+	return s.marshal(w, http.StatusOK, minimalLimits(limits))
 }
 
 // leaseHolder is the schema ConcurrencyLeaseHolder.
@@ -245,7 +245,7 @@ func (s *server) incrementSlotsWithLease(w http.ResponseWriter, r *http.Request)
 	if err != nil {
 		return err
 	}
-	return s.marshal(w, r, http.StatusOK, leasedLimits{lease.ID, minimalLimits(limits)})
+	return s.marshal(w, http.StatusOK, leasedLimits{lease.ID, minimalLimits(limits)})
 }
 
 const defaultLease = 300 // seconds
@@ -333,7 +333,7 @@ func (s *server) decrementSlots(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.marshal(w, r, http.StatusOK, minimalLimits(limits))
+	return s.marshal(w, http.StatusOK, minimalLimits(limits))
 }
 
 type decrementWithLease struct {

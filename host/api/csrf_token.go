@@ -41,5 +41,5 @@ func (s *server) createCSRFToken(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Store.DeleteExpiredCSRFTokens(r.Context()); err != nil {
 		return err
 	}
-	return s.marshal(w, r, http.StatusOK, token)
+	return s.marshal(w, http.StatusOK, token)
 }

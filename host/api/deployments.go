@@ -130,7 +130,7 @@ func (s *server) createDeployment(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return poolNotFound(err, textOf(body.WorkPoolName))
 	}
-	s.encode(w, r, createdStatus(created), func(b []byte) []byte { return appendDeployment(b, d) })
+	s.encode(w, createdStatus(created), func(b []byte) []byte { return appendDeployment(b, d) })
 	return nil
 }
 
@@ -225,19 +225,19 @@ func (s *server) readDeployment(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	d, err := s.Store.ReadDeployment(r.Context(), id)
-	return s.deployment(w, r, d, err)
+	return s.deployment(w, d, err)
 }
 
 func (s *server) readDeploymentByName(w http.ResponseWriter, r *http.Request) error {
 	d, err := s.Store.ReadDeploymentByName(r.Context(), pathText(r, "flow_name"), pathText(r, "deployment_name"))
-	return s.deployment(w, r, d, err)
+	return s.deployment(w, d, err)
 }
 
-func (s *server) deployment(w http.ResponseWriter, r *http.Request, d *prefect.Deployment, err error) error {
+func (s *server) deployment(w http.ResponseWriter, d *prefect.Deployment, err error) error {
 	if err != nil {
 		return notFound(err, deploymentNotFound)
 	}
-	s.encode(w, r, http.StatusOK, func(b []byte) []byte { return appendDeployment(b, d) })
+	s.encode(w, http.StatusOK, func(b []byte) []byte { return appendDeployment(b, d) })
 	return nil
 }
 
@@ -277,6 +277,6 @@ func (s *server) setPaused(w http.ResponseWriter, r *http.Request, paused bool, 
 
 // null answers 200 with null, what an operation without a reply has.
 func (s *server) null(w http.ResponseWriter, r *http.Request) error {
-	s.encode(w, r, http.StatusOK, func(b []byte) []byte { return append(b, "null"...) })
+	s.encode(w, http.StatusOK, func(b []byte) []byte { return append(b, "null"...) })
 	return nil
 }

@@ -35,7 +35,7 @@ func (s *server) filterDeployments(w http.ResponseWriter, r *http.Request) error
 	if err != nil {
 		return err
 	}
-	return list(s, w, r, found, appendDeployment)
+	return list(s, w, found, appendDeployment)
 }
 
 type countDeployments struct {
@@ -52,7 +52,7 @@ func (s *server) countDeployments(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	return s.count(w, r, n)
+	return s.count(w, n)
 }
 
 type paginateDeployments struct {
@@ -79,7 +79,7 @@ func (s *server) paginateDeployments(w http.ResponseWriter, r *http.Request) err
 	if err != nil {
 		return err
 	}
-	return paginated(s, w, r, page, n, found, appendDeployment)
+	return paginated(s, w, page, n, found, appendDeployment)
 }
 
 type bulkDeleteDeployments struct {

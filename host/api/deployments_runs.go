@@ -56,7 +56,7 @@ func (s *server) createDeploymentRun(w http.ResponseWriter, r *http.Request) err
 		return err
 	}
 	now := s.Now()
-	s.encode(w, r, createdStatus(created), func(b []byte) []byte { return appendFlowRun(b, run, now) })
+	s.encode(w, createdStatus(created), func(b []byte) []byte { return appendFlowRun(b, run, now) })
 	return nil
 }
 
@@ -205,7 +205,7 @@ func (s *server) createDeploymentRuns(w http.ResponseWriter, r *http.Request) er
 			results[i] = runCreated{Status: "FAILED", Error: &text}
 		}
 	}
-	return s.marshal(w, r, http.StatusOK, map[string]any{"results": results})
+	return s.marshal(w, http.StatusOK, map[string]any{"results": results})
 }
 
 type scheduledDeploymentRuns struct {
@@ -241,5 +241,5 @@ func (s *server) scheduledDeploymentRuns(w http.ResponseWriter, r *http.Request)
 	if err := s.Store.Polled(r.Context(), body.DeploymentIDs, nil); err != nil {
 		return err
 	}
-	return list(s, w, r, runs, flowRunEncoder(s.Now()))
+	return list(s, w, runs, flowRunEncoder(s.Now()))
 }

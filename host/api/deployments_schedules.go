@@ -112,7 +112,7 @@ func (s *server) readSchedules(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return notFound(err, schedulesNotFound)
 	}
-	return list(s, w, r, d.Schedules, appendSchedule)
+	return list(s, w, d.Schedules, appendSchedule)
 }
 
 func (s *server) createSchedules(w http.ResponseWriter, r *http.Request) error {
@@ -135,7 +135,7 @@ func (s *server) createSchedules(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return notFound(err, schedulesNotFound)
 	}
-	s.encode(w, r, http.StatusCreated, func(b []byte) []byte { return appendList(b, created, appendSchedule) })
+	s.encode(w, http.StatusCreated, func(b []byte) []byte { return appendList(b, created, appendSchedule) })
 	return nil
 }
 

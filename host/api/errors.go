@@ -56,19 +56,19 @@ func (s *server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	var raised *raisedError
 	switch {
 	case code == prefect.Invalid && len(known.Fields) > 0:
-		s.writeFields(w, r, known, bodyOf(err))
+		s.writeFields(w, known, bodyOf(err))
 	case code == prefect.Unauthorized:
-		s.exception(w, r, code, "Unauthorized")
+		s.exception(w, code, "Unauthorized")
 	case code == prefect.Unavailable:
 		s.Logger.WarnContext(r.Context(), "request could not be served now", s.about(r, err)...)
-		s.exception(w, r, code, "Service Unavailable")
+		s.exception(w, code, "Service Unavailable")
 	case status(code) == http.StatusInternalServerError:
 		s.Logger.ErrorContext(r.Context(), "request failed", s.about(r, err)...)
-		s.exception(w, r, prefect.Internal, "Internal Server Error")
+		s.exception(w, prefect.Internal, "Internal Server Error")
 	case errors.As(err, &raised):
-		s.exception(w, r, code, known.Message)
+		s.exception(w, code, known.Message)
 	default:
-		s.detail(w, r, status(code), known.Message)
+		s.detail(w, status(code), known.Message)
 	}
 }
 
@@ -125,27 +125,27 @@ func bodyOf(err error) json.RawMessage {
 	return quoted
 }
 
-func (s *server) writeFields(w http.ResponseWriter, r *http.Request, e *prefect.Error, body json.RawMessage) {
+func (s *server) writeFields(w http.ResponseWriter, e *prefect.Error, body json.RawMessage) {
 	reply, err := json.Marshal(struct {
 		Message string               `json:"exception_message"`
 		Detail  []prefect.FieldError `json:"exception_detail"`
 		Body    json.RawMessage      `json:"request_body"`
 	}{"Invalid request received.", e.Fields, body})
 	if err != nil {
-		s.detail(w, r, http.StatusUnprocessableEntity, e.Message)
+		s.detail(w, http.StatusUnprocessableEntity, e.Message)
 		return
 	}
-	s.write(w, r, http.StatusUnprocessableEntity, jsonType, reply)
+	s.write(w, http.StatusUnprocessableEntity, jsonType, reply)
 }
 
-func (s *server) exception(w http.ResponseWriter, r *http.Request, code prefect.Code, message string) {
-	s.encode(w, r, status(code), func(b []byte) []byte {
+func (s *server) exception(w http.ResponseWriter, code prefect.Code, message string) {
+	s.encode(w, status(code), func(b []byte) []byte {
 		return append(appendString(append(b, `{"exception_message":`...), message), '}')
 	})
 }
 
-func (s *server) detail(w http.ResponseWriter, r *http.Request, status int, message string) {
-	s.encode(w, r, status, func(b []byte) []byte {
+func (s *server) detail(w http.ResponseWriter, status int, message string) {
+	s.encode(w, status, func(b []byte) []byte {
 		return append(appendString(append(b, `{"detail":`...), message), '}')
 	})
 }

@@ -102,7 +102,7 @@ func (s *server) eventPage(w http.ResponseWriter, r *http.Request, page EventPag
 	if err != nil {
 		return err
 	}
-	s.encode(w, r, http.StatusOK, func(b []byte) []byte {
+	s.encode(w, http.StatusOK, func(b []byte) []byte {
 		b = appendList(append(b, `{"events":`...), page.Events, func(b []byte, e *prefect.Event) []byte { return e.AppendJSON(b) })
 		b = appendInt(append(b, `,"total":`...), page.Total)
 		b = append(b, `,"next_page":`...)

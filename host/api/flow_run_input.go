@@ -29,7 +29,7 @@ func (s *server) createFlowRunInput(w http.ResponseWriter, r *http.Request) erro
 	})
 	switch prefect.CodeOf(err) {
 	case "":
-		s.encode(w, r, http.StatusCreated, func(b []byte) []byte { return append(b, "null"...) })
+		s.encode(w, http.StatusCreated, func(b []byte) []byte { return append(b, "null"...) })
 		return nil
 	case prefect.Conflict:
 		// A foreign key is a conflict as well.
@@ -65,7 +65,7 @@ func (s *server) filterFlowRunInput(w http.ResponseWriter, r *http.Request) erro
 	if err != nil {
 		return err
 	}
-	return list(s, w, r, inputs, appendFlowRunInput)
+	return list(s, w, inputs, appendFlowRunInput)
 }
 
 // inputLimit caps the limit of a read of inputs, which has no cap in the
@@ -88,7 +88,7 @@ func (s *server) readFlowRunInput(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return notFound(err, inputNotFound)
 	}
-	s.write(w, r, http.StatusOK, "text/plain; charset=utf-8", []byte(in.Value))
+	s.write(w, http.StatusOK, "text/plain; charset=utf-8", []byte(in.Value))
 	return nil
 }
 

@@ -13,7 +13,7 @@ func (s *server) readFlowRunState(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return notFound(err, stateNotFound)
 	}
-	s.encode(w, r, http.StatusOK, func(b []byte) []byte { return appendState(b, state) })
+	s.encode(w, http.StatusOK, func(b []byte) []byte { return appendState(b, state) })
 	return nil
 }
 
@@ -26,5 +26,5 @@ func (s *server) readFlowRunStates(w http.ResponseWriter, r *http.Request) error
 	if err != nil {
 		return err
 	}
-	return list(s, w, r, states, appendState)
+	return list(s, w, states, appendState)
 }

@@ -72,7 +72,7 @@ func (s *server) createFlowRun(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	now := s.Now()
-	s.encode(w, r, createdStatus(created), func(b []byte) []byte { return appendFlowRun(b, run, now) })
+	s.encode(w, createdStatus(created), func(b []byte) []byte { return appendFlowRun(b, run, now) })
 	return nil
 }
 
@@ -283,7 +283,7 @@ func (s *server) readFlowRun(w http.ResponseWriter, r *http.Request) error {
 		return notFound(err, flowRunNotFound)
 	}
 	now := s.Now()
-	s.encode(w, r, http.StatusOK, func(b []byte) []byte { return appendFlowRun(b, run, now) })
+	s.encode(w, http.StatusOK, func(b []byte) []byte { return appendFlowRun(b, run, now) })
 	return nil
 }
 

@@ -36,7 +36,7 @@ func (s *server) filterFlowRuns(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return list(s, w, r, runs, flowRunEncoder(s.Now()))
+	return list(s, w, runs, flowRunEncoder(s.Now()))
 }
 
 type countFlowRuns struct {
@@ -53,7 +53,7 @@ func (s *server) countFlowRuns(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.count(w, r, n)
+	return s.count(w, n)
 }
 
 func (s *server) flowRunLateness(w http.ResponseWriter, r *http.Request) error {
@@ -65,7 +65,7 @@ func (s *server) flowRunLateness(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s.encode(w, r, http.StatusOK, func(b []byte) []byte {
+	s.encode(w, http.StatusOK, func(b []byte) []byte {
 		if seconds == nil {
 			return append(b, "null"...)
 		}
@@ -98,7 +98,7 @@ func (s *server) paginateFlowRuns(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	return paginated(s, w, r, page, n, runs, flowRunEncoder(s.Now()))
+	return paginated(s, w, page, n, runs, flowRunEncoder(s.Now()))
 }
 
 type bulkDeleteFlowRuns struct {

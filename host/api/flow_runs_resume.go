@@ -32,7 +32,7 @@ func (s *server) resumeFlowRun(w http.ResponseWriter, r *http.Request) error {
 		return notFound(err, flowRunNotFound)
 	}
 	if prefect.TypeOf(run.State) != prefect.Paused {
-		return s.result(w, r, aborted("The flow run is not paused, so there is nothing to resume."))
+		return s.result(w, aborted("The flow run is not paused, so there is nothing to resume."))
 	}
 	keyset := run.State.Details.RunInputKeyset
 	if len(keyset) > 0 {
@@ -46,7 +46,7 @@ func (s *server) resumeFlowRun(w http.ResponseWriter, r *http.Request) error {
 		if reason != "" {
 			refused := aborted(reason)
 			refused.State, refused.Status = run.State, prefect.Reject
-			return s.result(w, r, refused)
+			return s.result(w, refused)
 		}
 		body.RunInput = input
 	}
@@ -59,7 +59,7 @@ func (s *server) resumeFlowRun(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	return s.result(w, r, result)
+	return s.result(w, result)
 }
 
 // resumed is the state to propose: SCHEDULED now for a suspended run, whose

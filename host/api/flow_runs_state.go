@@ -23,12 +23,12 @@ func (s *server) setFlowRunState(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return raised(notFound(err, "Flow run with id "+id.String()+" not found"))
 	}
-	return s.result(w, r, result)
+	return s.result(w, result)
 }
 
 // result answers with 201 if a state was written, else with 200.
-func (s *server) result(w http.ResponseWriter, r *http.Request, result *prefect.OrchestrationResult) error {
-	s.encode(w, r, createdStatus(result.Written), func(b []byte) []byte { return appendResult(b, result) })
+func (s *server) result(w http.ResponseWriter, result *prefect.OrchestrationResult) error {
+	s.encode(w, createdStatus(result.Written), func(b []byte) []byte { return appendResult(b, result) })
 	return nil
 }
 
@@ -117,7 +117,7 @@ func (s *server) bulkSetFlowRunState(w http.ResponseWriter, r *http.Request) err
 		}
 		results = append(results, bulkResult{id, result})
 	}
-	s.encode(w, r, http.StatusOK, func(b []byte) []byte {
+	s.encode(w, http.StatusOK, func(b []byte) []byte {
 		return append(appendList(append(b, `{"results":`...), results, appendBulkResult), '}')
 	})
 	return nil

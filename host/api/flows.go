@@ -31,7 +31,7 @@ func (s *server) createFlow(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s.encode(w, r, createdStatus(created), func(b []byte) []byte { return appendFlow(b, f) })
+	s.encode(w, createdStatus(created), func(b []byte) []byte { return appendFlow(b, f) })
 	return nil
 }
 
@@ -76,19 +76,19 @@ func (s *server) readFlow(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	f, err := s.Store.ReadFlow(r.Context(), id)
-	return s.flow(w, r, f, err)
+	return s.flow(w, f, err)
 }
 
 func (s *server) readFlowByName(w http.ResponseWriter, r *http.Request) error {
 	f, err := s.Store.ReadFlowByName(r.Context(), pathText(r, "name"))
-	return s.flow(w, r, f, err)
+	return s.flow(w, f, err)
 }
 
-func (s *server) flow(w http.ResponseWriter, r *http.Request, f *prefect.Flow, err error) error {
+func (s *server) flow(w http.ResponseWriter, f *prefect.Flow, err error) error {
 	if err != nil {
 		return notFound(err, flowNotFound)
 	}
-	s.encode(w, r, http.StatusOK, func(b []byte) []byte { return appendFlow(b, f) })
+	s.encode(w, http.StatusOK, func(b []byte) []byte { return appendFlow(b, f) })
 	return nil
 }
 
@@ -130,7 +130,7 @@ func (s *server) filterFlows(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return list(s, w, r, flows, appendFlow)
+	return list(s, w, flows, appendFlow)
 }
 
 type countFlows struct {
@@ -147,7 +147,7 @@ func (s *server) countFlows(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.count(w, r, n)
+	return s.count(w, n)
 }
 
 type paginateFlows struct {
@@ -174,7 +174,7 @@ func (s *server) paginateFlows(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return paginated(s, w, r, page, n, flows, appendFlow)
+	return paginated(s, w, page, n, flows, appendFlow)
 }
 
 type bulkDeleteFlows struct {

@@ -32,7 +32,7 @@ func (s *server) listAudit(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.marshal(w, r, http.StatusOK, prefect.OrEmpty(rows))
+	return s.marshal(w, http.StatusOK, prefect.OrEmpty(rows))
 }
 
 // agentBytes is how much of a User-Agent is kept.

@@ -22,7 +22,7 @@ func (s *server) listDecisions(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.marshal(w, r, http.StatusOK, prefect.OrEmpty(decisions))
+	return s.marshal(w, http.StatusOK, prefect.OrEmpty(decisions))
 }
 
 func (s *server) decisionFilter(r *http.Request) (f prefect.DecisionFilter, err error) {

@@ -45,7 +45,7 @@ func (s *server) addModule(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.marshal(w, r, createdStatus(created), described(registry, module))
+	return s.marshal(w, createdStatus(created), described(registry, module))
 }
 
 func (s *server) listModules(w http.ResponseWriter, r *http.Request) error {
@@ -61,7 +61,7 @@ func (s *server) listModules(w http.ResponseWriter, r *http.Request) error {
 	for i, m := range modules {
 		replies[i] = described(registry, m)
 	}
-	return s.marshal(w, r, http.StatusOK, replies)
+	return s.marshal(w, http.StatusOK, replies)
 }
 
 // moduleReply is a module with its standing in this process.
@@ -83,7 +83,7 @@ func (s *server) readModule(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.marshal(w, r, http.StatusOK, described(registry, module))
+	return s.marshal(w, http.StatusOK, described(registry, module))
 }
 
 func (s *server) deleteModule(w http.ResponseWriter, r *http.Request) error {
@@ -111,7 +111,7 @@ func (s *server) readmitModule(w http.ResponseWriter, r *http.Request) error {
 
 // interlockVersion tells this binary's version and what it answers as.
 func (s *server) interlockVersion(w http.ResponseWriter, r *http.Request) error {
-	return s.marshal(w, r, http.StatusOK, struct {
+	return s.marshal(w, http.StatusOK, struct {
 		Version string `json:"version"`
 		Prefect string `json:"prefect"`
 		API     string `json:"api"`

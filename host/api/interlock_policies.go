@@ -16,7 +16,7 @@ func (s *server) listPolicies(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.marshal(w, r, http.StatusOK, prefect.OrEmpty(policies))
+	return s.marshal(w, http.StatusOK, prefect.OrEmpty(policies))
 }
 
 func (s *server) readPolicy(w http.ResponseWriter, r *http.Request) error {
@@ -25,14 +25,14 @@ func (s *server) readPolicy(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	policy, err := registry.Policy(r.Context(), pathText(r, "name"))
-	return s.policy(w, r, policy, err)
+	return s.policy(w, policy, err)
 }
 
-func (s *server) policy(w http.ResponseWriter, r *http.Request, policy *prefect.PolicyVersion, err error) error {
+func (s *server) policy(w http.ResponseWriter, policy *prefect.PolicyVersion, err error) error {
 	if err != nil {
 		return err
 	}
-	return s.marshal(w, r, http.StatusOK, policy)
+	return s.marshal(w, http.StatusOK, policy)
 }
 
 // putPolicy is the body of PUT /interlock/policies/{name}.
@@ -94,7 +94,7 @@ func (s *server) putPolicy(w http.ResponseWriter, r *http.Request) error {
 		entries[i] = e.entry()
 	}
 	policy, err := registry.PutPolicy(r.Context(), pathText(r, "name"), entries, body.Version)
-	return s.policy(w, r, policy, err)
+	return s.policy(w, policy, err)
 }
 
 func (s *server) listPolicyVersions(w http.ResponseWriter, r *http.Request) error {
@@ -106,7 +106,7 @@ func (s *server) listPolicyVersions(w http.ResponseWriter, r *http.Request) erro
 	if err != nil {
 		return err
 	}
-	return s.marshal(w, r, http.StatusOK, prefect.OrEmpty(versions))
+	return s.marshal(w, http.StatusOK, prefect.OrEmpty(versions))
 }
 
 // rollback is the body of POST /interlock/policies/{name}/rollback.
@@ -125,5 +125,5 @@ func (s *server) rollbackPolicy(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	policy, err := registry.Rollback(r.Context(), pathText(r, "name"), body.Version)
-	return s.policy(w, r, policy, err)
+	return s.policy(w, policy, err)
 }

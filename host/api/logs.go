@@ -41,7 +41,7 @@ func (s *server) createLogs(w http.ResponseWriter, r *http.Request) error {
 			s.PublishLogs(logs)
 		}
 	}
-	s.encode(w, r, http.StatusCreated, func(b []byte) []byte { return append(b, "null"...) })
+	s.encode(w, http.StatusCreated, func(b []byte) []byte { return append(b, "null"...) })
 	return nil
 }
 
@@ -67,5 +67,5 @@ func (s *server) filterLogs(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return list(s, w, r, logs, appendLog)
+	return list(s, w, logs, appendLog)
 }

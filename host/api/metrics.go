@@ -15,6 +15,6 @@ func (s *server) readMetrics(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s.write(w, r, http.StatusOK, metrics.ContentType, text)
+	s.write(w, http.StatusOK, metrics.ContentType, text)
 	return nil
 }

@@ -68,7 +68,7 @@ func (s *server) recovered(next http.Handler) http.Handler {
 				panic(reason)
 			}
 			s.Logger.ErrorContext(r.Context(), "request panicked", append(s.about(r, fmt.Errorf("%v", reason)), slog.String("stack", string(debug.Stack())))...)
-			s.exception(w, r, prefect.Internal, "Internal Server Error")
+			s.exception(w, prefect.Internal, "Internal Server Error")
 		}()
 		next.ServeHTTP(w, r)
 	})

@@ -11,10 +11,10 @@ import (
 const jsonType = "application/json"
 
 // encode answers with what fn appends to a buffer that is used again.
-func (s *server) encode(w http.ResponseWriter, r *http.Request, status int, fn func([]byte) []byte) {
+func (s *server) encode(w http.ResponseWriter, status int, fn func([]byte) []byte) {
 	buf := s.buffers.Get().(*[]byte)
 	b := fn((*buf)[:0])
-	s.write(w, r, status, jsonType, b)
+	s.write(w, status, jsonType, b)
 	s.release(buf, b)
 }
 
@@ -29,17 +29,17 @@ func (s *server) release(buf *[]byte, b []byte) {
 }
 
 // marshal answers with v by encoding/json.
-func (s *server) marshal(w http.ResponseWriter, r *http.Request, status int, v any) error {
+func (s *server) marshal(w http.ResponseWriter, status int, v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	s.write(w, r, status, jsonType, b)
+	s.write(w, status, jsonType, b)
 	return nil
 }
 
 // write sends a whole reply.
-func (s *server) write(w http.ResponseWriter, r *http.Request, status int, contentType string, body []byte) {
+func (s *server) write(w http.ResponseWriter, status int, contentType string, body []byte) {
 	h := w.Header()
 	h["Content-Type"] = []string{contentType}
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
@@ -54,8 +54,8 @@ func noContent(w http.ResponseWriter) error {
 }
 
 // list answers 200 with a list, each element appended by one.
-func list[T any](s *server, w http.ResponseWriter, r *http.Request, items []T, one func([]byte, T) []byte) error {
-	s.encode(w, r, http.StatusOK, func(b []byte) []byte { return appendList(b, items, one) })
+func list[T any](s *server, w http.ResponseWriter, items []T, one func([]byte, T) []byte) error {
+	s.encode(w, http.StatusOK, func(b []byte) []byte { return appendList(b, items, one) })
 	return nil
 }
 
@@ -71,18 +71,18 @@ func appendList[T any](b []byte, items []T, one func([]byte, T) []byte) []byte {
 }
 
 // count answers 200 with a number.
-func (s *server) count(w http.ResponseWriter, r *http.Request, n int) error {
-	s.encode(w, r, http.StatusOK, func(b []byte) []byte { return strconv.AppendInt(b, int64(n), 10) })
+func (s *server) count(w http.ResponseWriter, n int) error {
+	s.encode(w, http.StatusOK, func(b []byte) []byte { return strconv.AppendInt(b, int64(n), 10) })
 	return nil
 }
 
 // paginated answers 200 with one page of count results.
-func paginated[T any](s *server, w http.ResponseWriter, r *http.Request, p paged, count int, items []T, one func([]byte, T) []byte) error {
+func paginated[T any](s *server, w http.ResponseWriter, p paged, count int, items []T, one func([]byte, T) []byte) error {
 	pages := 0
 	if p.Limit > 0 {
 		pages = (count + p.Limit - 1) / p.Limit
 	}
-	s.encode(w, r, http.StatusOK, func(b []byte) []byte {
+	s.encode(w, http.StatusOK, func(b []byte) []byte {
 		b = appendList(append(b, `{"results":`...), items, one)
 		b = strconv.AppendInt(append(b, `,"count":`...), int64(count), 10)
 		b = strconv.AppendInt(append(b, `,"limit":`...), int64(p.Limit), 10)

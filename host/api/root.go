@@ -7,23 +7,23 @@ import (
 )
 
 func (s *server) health(w http.ResponseWriter, r *http.Request) error {
-	s.write(w, r, http.StatusOK, jsonType, []byte("true"))
+	s.write(w, http.StatusOK, jsonType, []byte("true"))
 	return nil
 }
 
 func (s *server) hello(w http.ResponseWriter, r *http.Request) error {
-	return s.marshal(w, r, http.StatusOK, "👋")
+	return s.marshal(w, http.StatusOK, "👋")
 }
 
 func (s *server) version(w http.ResponseWriter, r *http.Request) error {
-	return s.marshal(w, r, http.StatusOK, APIVersion)
+	return s.marshal(w, http.StatusOK, APIVersion)
 }
 
 // ready answers 503 while the database does not.
 func (s *server) ready(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Store.Ping(r.Context()); err != nil {
 		s.Logger.WarnContext(r.Context(), "not ready", s.about(r, err)...)
-		return s.marshal(w, r, status(prefect.Unavailable), map[string]string{"message": "Database is not available"})
+		return s.marshal(w, status(prefect.Unavailable), map[string]string{"message": "Database is not available"})
 	}
-	return s.marshal(w, r, http.StatusOK, map[string]string{"message": "OK"})
+	return s.marshal(w, http.StatusOK, map[string]string{"message": "OK"})
 }

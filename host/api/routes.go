@@ -201,5 +201,5 @@ func (s *server) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 			w.Header().Add("Allow", method)
 		}
 	}
-	s.detail(w, r, http.StatusMethodNotAllowed, "Method Not Allowed")
+	s.detail(w, http.StatusMethodNotAllowed, "Method Not Allowed")
 }

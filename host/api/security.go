@@ -20,7 +20,7 @@ func (s *server) authenticated(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		open := r.Method == http.MethodGet && (r.URL.Path == "/api/health" || r.URL.Path == "/api/ready")
 		if !open && !hmac.Equal(credentials(r), want) {
-			s.exception(w, r, prefect.Unauthorized, "Unauthorized")
+			s.exception(w, prefect.Unauthorized, "Unauthorized")
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -139,8 +139,8 @@ func (s *server) preflight(w http.ResponseWriter, r *http.Request, allowed bool)
 		h.Set("Access-Control-Allow-Headers", headers)
 	}
 	if !allowed || !slices.Contains(methods, r.Header.Get("Access-Control-Request-Method")) {
-		s.write(w, r, http.StatusBadRequest, "text/plain; charset=utf-8", []byte("Disallowed by CORS"))
+		s.write(w, http.StatusBadRequest, "text/plain; charset=utf-8", []byte("Disallowed by CORS"))
 		return
 	}
-	s.write(w, r, http.StatusOK, "text/plain; charset=utf-8", []byte("OK"))
+	s.write(w, http.StatusOK, "text/plain; charset=utf-8", []byte("OK"))
 }

@@ -11,7 +11,7 @@ func (s *server) readTaskRunState(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return notFound(err, "Task run state not found")
 	}
-	s.encode(w, r, http.StatusOK, func(b []byte) []byte { return appendState(b, state) })
+	s.encode(w, http.StatusOK, func(b []byte) []byte { return appendState(b, state) })
 	return nil
 }
 
@@ -24,5 +24,5 @@ func (s *server) readTaskRunStates(w http.ResponseWriter, r *http.Request) error
 	if err != nil {
 		return err
 	}
-	return list(s, w, r, states, appendState)
+	return list(s, w, states, appendState)
 }

@@ -59,7 +59,7 @@ func (s *server) createTaskRun(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	now := s.Now()
-	s.encode(w, r, createdStatus(created), func(b []byte) []byte { return AppendTaskRun(b, run, now) })
+	s.encode(w, createdStatus(created), func(b []byte) []byte { return AppendTaskRun(b, run, now) })
 	return nil
 }
 
@@ -133,7 +133,7 @@ func (s *server) readTaskRun(w http.ResponseWriter, r *http.Request) error {
 		return notFound(err, taskRunNotFound)
 	}
 	now := s.Now()
-	s.encode(w, r, http.StatusOK, func(b []byte) []byte { return AppendTaskRun(b, run, now) })
+	s.encode(w, http.StatusOK, func(b []byte) []byte { return AppendTaskRun(b, run, now) })
 	return nil
 }
 
@@ -163,7 +163,7 @@ func (s *server) setTaskRunState(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return raised(notFound(err, "Task run with id "+id.String()+" not found"))
 	}
-	return s.result(w, r, result)
+	return s.result(w, result)
 }
 
 // taskRunSort is the field of bodies that order task runs.
@@ -191,7 +191,7 @@ func (s *server) filterTaskRuns(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return list(s, w, r, runs, taskRunEncoder(s.Now()))
+	return list(s, w, runs, taskRunEncoder(s.Now()))
 }
 
 type countTaskRuns struct {
@@ -208,7 +208,7 @@ func (s *server) countTaskRuns(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.count(w, r, n)
+	return s.count(w, n)
 }
 
 type paginateTaskRuns struct {
@@ -235,5 +235,5 @@ func (s *server) paginateTaskRuns(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	return paginated(s, w, r, page, n, runs, taskRunPageEncoder(s.Now()))
+	return paginated(s, w, page, n, runs, taskRunPageEncoder(s.Now()))
 }

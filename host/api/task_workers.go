@@ -31,5 +31,5 @@ func (s *server) filterTaskWorkers(w http.ResponseWriter, r *http.Request) error
 		}
 		workers = append(workers, s.TaskWorkers(keys)...)
 	}
-	return s.marshal(w, r, http.StatusOK, workers)
+	return s.marshal(w, http.StatusOK, workers)
 }

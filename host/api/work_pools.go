@@ -149,7 +149,7 @@ func (s *server) createWorkPool(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Store.CreateWorkPool(r.Context(), p); err != nil {
 		return taken(err, poolTaken)
 	}
-	s.encode(w, r, http.StatusCreated, func(b []byte) []byte { return appendWorkPool(b, p) })
+	s.encode(w, http.StatusCreated, func(b []byte) []byte { return appendWorkPool(b, p) })
 	return nil
 }
 
@@ -192,7 +192,7 @@ func (s *server) readWorkPool(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s.encode(w, r, http.StatusOK, func(b []byte) []byte { return appendWorkPool(b, p) })
+	s.encode(w, http.StatusOK, func(b []byte) []byte { return appendWorkPool(b, p) })
 	return nil
 }
 
@@ -222,7 +222,7 @@ func (s *server) filterWorkPools(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return list(s, w, r, pools, appendWorkPool)
+	return list(s, w, pools, appendWorkPool)
 }
 
 type countWorkPools struct {
@@ -239,7 +239,7 @@ func (s *server) countWorkPools(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.count(w, r, n)
+	return s.count(w, n)
 }
 
 // workPoolUpdate is the schema WorkPoolUpdate.

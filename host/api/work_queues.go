@@ -78,7 +78,7 @@ func (s *server) newQueue(w http.ResponseWriter, r *http.Request, pool uuid.UUID
 	if err := s.Store.CreateWorkQueue(r.Context(), q); err != nil {
 		return taken(err, queueTaken)
 	}
-	s.encode(w, r, http.StatusCreated, func(b []byte) []byte { return appendWorkQueue(b, q) })
+	s.encode(w, http.StatusCreated, func(b []byte) []byte { return appendWorkQueue(b, q) })
 	return nil
 }
 
@@ -88,24 +88,24 @@ func (s *server) readWorkQueue(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	q, err := s.Store.ReadWorkQueueByID(r.Context(), id)
-	return s.queue(w, r, q, notFound(err, queueNotFound))
+	return s.queue(w, q, notFound(err, queueNotFound))
 }
 
 func (s *server) readWorkQueueByName(w http.ResponseWriter, r *http.Request) error {
 	q, err := s.Store.ReadWorkQueue(r.Context(), "", pathText(r, "name"))
-	return s.queue(w, r, q, notFound(err, queueNotFound))
+	return s.queue(w, q, notFound(err, queueNotFound))
 }
 
 func (s *server) readPoolQueue(w http.ResponseWriter, r *http.Request) error {
 	q, err := s.poolQueue(r)
-	return s.queue(w, r, q, err)
+	return s.queue(w, q, err)
 }
 
-func (s *server) queue(w http.ResponseWriter, r *http.Request, q *prefect.WorkQueue, err error) error {
+func (s *server) queue(w http.ResponseWriter, q *prefect.WorkQueue, err error) error {
 	if err != nil {
 		return err
 	}
-	s.encode(w, r, http.StatusOK, func(b []byte) []byte { return appendWorkQueue(b, q) })
+	s.encode(w, http.StatusOK, func(b []byte) []byte { return appendWorkQueue(b, q) })
 	return nil
 }
 
@@ -145,7 +145,7 @@ func (s *server) queues(w http.ResponseWriter, r *http.Request, pool *uuid.UUID)
 	if err != nil {
 		return err
 	}
-	return list(s, w, r, found, appendWorkQueue)
+	return list(s, w, found, appendWorkQueue)
 }
 
 // workQueueUpdate is the schema WorkQueueUpdate.

@@ -52,7 +52,7 @@ func (s *server) filterWorkers(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.marshal(w, r, http.StatusOK, workers)
+	return s.marshal(w, http.StatusOK, workers)
 }
 
 func (s *server) deleteWorker(w http.ResponseWriter, r *http.Request) error {
@@ -110,7 +110,7 @@ func (s *server) scheduledPoolRuns(w http.ResponseWriter, r *http.Request) error
 		return err
 	}
 	now := s.Now()
-	return list(s, w, r, runs, func(b []byte, run *prefect.FlowRun) []byte {
+	return list(s, w, runs, func(b []byte, run *prefect.FlowRun) []byte {
 		b = appendUUID(append(b, `{"work_pool_id":`...), p.ID)
 		b = appendUUIDPtr(append(b, `,"work_queue_id":`...), run.WorkQueueID)
 		return append(appendPlainRun(append(b, `,"flow_run":`...), run, now), '}')
@@ -201,7 +201,7 @@ func (s *server) queueRuns(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	now := s.Now()
-	return list(s, w, r, runs, func(b []byte, run *prefect.FlowRun) []byte {
+	return list(s, w, runs, func(b []byte, run *prefect.FlowRun) []byte {
 		plain := *run // as the reference has it, without its pool
 		plain.WorkPoolID, plain.WorkPoolName, plain.QueueName = nil, nil, nil
 		return appendFlowRun(b, &plain, now)
@@ -269,7 +269,7 @@ func (s *server) queueStatus(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	healthy := late <= mostLateRuns && q.LastPolled != nil && s.Now().Sub(q.LastPolled.Time).Seconds() <= mostUnpolledFor
-	return s.marshal(w, r, http.StatusOK, map[string]any{
+	return s.marshal(w, http.StatusOK, map[string]any{
 		"healthy": healthy, "late_runs_count": late, "last_polled": q.LastPolled,
 		"health_check_policy": map[string]any{"maximum_late_runs": mostLateRuns, "maximum_seconds_since_last_polled": mostUnpolledFor},
 	})
