@@ -176,9 +176,6 @@ func (w *writer) next() []*unit {
 func (w *writer) overtakers(left []*unit) []*unit {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if countUrgent(w.queue) == 0 {
-		return nil
-	}
 	urgent := w.take(func(u *unit) bool { return !u.late })
 	if len(urgent) > 0 {
 		w.queue = slices.Concat(left, w.queue)
