@@ -280,11 +280,8 @@ func policyVersions(ctx context.Context, e env, c *client, _ policyFlags, args [
 }
 
 func policyRemove(ctx context.Context, e env, c *client, _ policyFlags, args []string) error {
-	digest, err := wholeDigest(ctx, c, args[0])
+	digest, err := onModule(ctx, c, http.MethodDelete, args[0], "", nil)
 	if err != nil {
-		return err
-	}
-	if _, err := c.call(ctx, http.MethodDelete, "/modules/"+url.PathEscape(digest), nil, nil); err != nil {
 		return err
 	}
 	say(e.stdout, "%s is gone\n", digest)

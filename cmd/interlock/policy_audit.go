@@ -57,11 +57,8 @@ func auditActor(a prefect.Actor) string {
 
 // policyReadmit has a quarantined module asked again.
 func policyReadmit(ctx context.Context, e env, c *client, _ policyFlags, args []string) error {
-	digest, err := wholeDigest(ctx, c, args[0])
+	digest, err := onModule(ctx, c, http.MethodPost, args[0], "/readmit", nil)
 	if err != nil {
-		return err
-	}
-	if _, err := c.call(ctx, http.MethodPost, "/modules/"+url.PathEscape(digest)+"/readmit", nil, nil); err != nil {
 		return err
 	}
 	say(e.stdout, "%s is asked again\n", digest)

@@ -66,13 +66,19 @@ func findModule(ctx context.Context, c *client, source string) (*prefect.PolicyM
 		m, _, err := push(ctx, c, source)
 		return m, err
 	}
-	digest, err := wholeDigest(ctx, c, source)
-	if err != nil {
-		return nil, err
-	}
 	var m prefect.PolicyModule
-	_, err = c.call(ctx, http.MethodGet, "/modules/"+url.PathEscape(digest), nil, &m)
+	_, err := onModule(ctx, c, http.MethodGet, source, "", &m)
 	return &m, err
+}
+
+// onModule calls what is below a stored module's path, which a cut digest may name,
+// and returns the whole digest.
+func onModule(ctx context.Context, c *client, method, given, below string, reply any) (digest string, err error) {
+	if digest, err = wholeDigest(ctx, c, given); err != nil {
+		return "", err
+	}
+	_, err = c.call(ctx, method, "/modules/"+url.PathEscape(digest)+below, nil, reply)
+	return digest, err
 }
 
 // wholeDigest returns the digest of the stored module that is meant by one that may
