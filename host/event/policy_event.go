@@ -22,12 +22,10 @@ func policyEvent(p *prefect.PolicyEvent, names map[uuid.UUID]prefect.RelatedRow,
 	}
 	run := p.TaskRun
 	e.Resource = prefect.NewResource("prefect.task-run."+run.ID.String(), prefect.LabelName, run.Name)
+	e.Related = []prefect.Resource{}
 	if run.FlowRunID != nil {
 		e.Related = append(e.Related, prefect.NewResource("prefect.flow-run."+run.FlowRunID.String(), prefect.LabelRole, "flow-run"))
 	}
 	e.Related = appendTags(e.Related, run.Tags, 0)
-	if e.Related == nil {
-		e.Related = []prefect.Resource{}
-	}
 	return e
 }

@@ -18,9 +18,8 @@ import (
 const (
 	relayBatch = 200
 	relayEvery = time.Second // for rows that nothing notified of: another replica's, or of before a crash
-	// relaySettle lets the transitions of a moment share a transaction: an event by
-	// itself dirties some fifty pages of SQLite's indexes, a hundred together not much
-	// more.
+	// relaySettle lets the transitions of a moment share a transaction: entries of
+	// events that are stored together share pages of SQLite's indexes.
 	relaySettle = 200 * time.Millisecond
 )
 
