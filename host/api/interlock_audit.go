@@ -52,8 +52,7 @@ func (s *server) acting(next handler) handler {
 		if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
 			a.Address = host
 		}
-		agent := strings.ToValidUTF8(r.UserAgent(), "")
-		a.Agent = strings.ToValidUTF8(agent[:min(len(agent), agentBytes)], "")
+		a.Agent = prefect.Cut(strings.ToValidUTF8(r.UserAgent(), ""), agentBytes)
 		return next(w, r.WithContext(prefect.WithActor(r.Context(), a)))
 	}
 }

@@ -53,9 +53,7 @@ const maxReason = 123
 
 // refuseFilter ends the connection as the reference does, with what is wrong.
 func refuseFilter(c *socket, err error) {
-	reason := strings.ToValidUTF8(err.Error(), "?")
-	reason = strings.ToValidUTF8(reason[:min(len(reason), maxReason)], "")
-	c.Close(websocket.StatusProtocolError, reason)
+	c.Close(websocket.StatusProtocolError, prefect.Cut(strings.ToValidUTF8(err.Error(), "?"), maxReason))
 }
 
 func (s *Sockets) sendEvents(ctx context.Context, c *socket) {

@@ -55,7 +55,7 @@ func (e *evaluation) answered(t turn, v *abi.Verdict, i int) error {
 	if i < len(v.Decisions) {
 		return e.apply(t, &v.Decisions[i])
 	}
-	return fmt.Errorf("the rule failed: %s", cut(v.Error, abi.MaxReason))
+	return fmt.Errorf("the rule failed: %s", prefect.Cut(v.Error, abi.MaxReason))
 }
 
 var errQuarantined = errors.New("the module is in quarantine after too many errors in a row")
@@ -125,11 +125,19 @@ func faulty(err error) bool {
 
 func (e *evaluation) call(ctx context.Context, m *module, turns []turn, in []byte) (*sandbox.Result, error) {
 	first := turns[0].entry // the others of a group have the same limits
-	o := sandbox.CallOptions{Now: e.t.Now.Time, Seed: seed(&e.t), Fuel: builtinFuel}
+	o := sandbox.CallOptions{Now: e.t.Now.Time, Seed: e.seeded(), Fuel: builtinFuel}
 	if !m.builtin {
 		o.Fuel, o.StackBytes, o.Courteous = first.Fuel, first.StackBytes, true
 	}
 	return m.Call(ctx, in, o)
+}
+
+// seeded is the seed of all calls of an evaluation, made for the first one.
+func (e *evaluation) seeded() string {
+	if e.seed == "" {
+		e.seed = seed(&e.t)
+	}
+	return e.seed
 }
 
 // seed is the only source of chance that a module has. A proposal without a

@@ -28,7 +28,7 @@ func (r *Registry) attempt(ctx context.Context, action string, modules ...string
 // refused stores that an attempt failed, and returns why. It is stored although
 // the caller may be gone; what keeps it from that is logged.
 func (r *Registry) refused(ctx context.Context, a *prefect.PolicyAudit, why error) error {
-	a.Outcome, a.Version, a.Reason = prefect.AuditRefused, 0, cut(whole(why), maxAuditReason)
+	a.Outcome, a.Version, a.Reason = prefect.AuditRefused, 0, prefect.Cut(whole(why), maxAuditReason)
 	if err := r.config.Store.AddPolicyAudit(context.WithoutCancel(ctx), a); err != nil {
 		r.log.Error("a refused change of policies is not in the audit", "action", a.Action, "policy", a.Policy, "refused", why, "error", err)
 	}
@@ -55,7 +55,7 @@ func whole(err error) string {
 func foreign(entries []prefect.PolicyEntry) []string {
 	digests := []string{}
 	for _, e := range entries {
-		digest := cut(e.Module, 128)
+		digest := prefect.Cut(e.Module, 128)
 		ours := e.Module == prefect.BuiltinModule || e.Module == prefect.HostModule
 		if !ours && len(digests) < maxEntries && !slices.Contains(digests, digest) {
 			digests = append(digests, digest)

@@ -133,7 +133,7 @@ func (e *encoder) state(s *prefect.State, written bool) {
 	e.text("name", s.Name)
 	e.time("timestamp", &s.Timestamp)
 	if s.Message != nil {
-		e.cutText("message", cut(*s.Message, abi.MaxMessage), leanText)
+		e.text("message", prefect.Cut(*s.Message, abi.MaxMessage))
 	} else {
 		e.raw("message", nil, "null")
 	}

@@ -54,7 +54,7 @@ func contextLimit(e *entry, l *sandbox.Limits) int {
 func (e *evaluation) context(m *module, turns []turn) (*[]byte, error) {
 	c := call{
 		phase: e.name, entries: make([]*entry, len(turns)), t: &e.t, proposed: e.proposed, intended: e.t.Proposed.Type,
-		final: e.final, status: e.status, seed: seed(&e.t), lean: m.builtin,
+		final: e.final, status: e.status, seed: e.seeded(), lean: m.builtin,
 	}
 	for i, t := range turns {
 		c.entries[i] = t.entry

@@ -41,7 +41,7 @@ func (e *encoder) text(name, s string) { e.cutText(name, s, leanText) }
 // cutText appends a text, in a lean context at most so many bytes of it.
 func (e *encoder) cutText(name, s string, most int) {
 	if e.lean {
-		s = cut(s, most)
+		s = prefect.Cut(s, most)
 	}
 	e.key(name)
 	e.b = value.AppendString(e.b, s)

@@ -25,6 +25,7 @@ type evaluation struct {
 	delay  int
 	given  []contribution
 	rules  []prefect.RuleDecision // one an entry of the phase
+	seed   string                 // see seeded
 }
 
 // turn is an entry's turn in an evaluation.

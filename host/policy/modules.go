@@ -55,7 +55,7 @@ func (r *Registry) Module(ctx context.Context, digest string) (*prefect.PolicyMo
 // DeleteModule removes a module. Errors: NotFound, Conflict while a policy uses
 // it.
 func (r *Registry) DeleteModule(ctx context.Context, digest string) error {
-	audit := r.attempt(ctx, prefect.AuditRemove, cut(digest, 128))
+	audit := r.attempt(ctx, prefect.AuditRemove, prefect.Cut(digest, 128))
 	if err := r.config.Store.DeleteModule(ctx, digest, audit); err != nil {
 		return r.refused(ctx, audit, err)
 	}

@@ -49,7 +49,7 @@ func (r *Registry) PutPolicy(ctx context.Context, name string, entries []prefect
 func (r *Registry) Rollback(ctx context.Context, name string, version int) (*prefect.PolicyVersion, error) {
 	refused := func(err error) error {
 		audit := r.attempt(ctx, prefect.AuditRollback)
-		audit.Policy = cut(name, 128)
+		audit.Policy = prefect.Cut(name, 128)
 		return r.refused(ctx, audit, err)
 	}
 	versions, err := r.Versions(ctx, name)
@@ -72,7 +72,7 @@ func (r *Registry) Decisions(ctx context.Context, f prefect.DecisionFilter) ([]*
 // put makes the next version, and an audit row of it or of why there is none.
 func (r *Registry) put(ctx context.Context, name string, entries []prefect.PolicyEntry, version int, action, reason string) (*prefect.PolicyVersion, error) {
 	audit := r.attempt(ctx, action, foreign(entries)...)
-	audit.Policy, audit.Reason = cut(name, 128), reason
+	audit.Policy, audit.Reason = prefect.Cut(name, 128), reason
 	r.change.Lock()
 	defer r.change.Unlock()
 	defer r.holdAll(ctx, audit.Modules)()
@@ -119,5 +119,5 @@ func (r *Registry) save(ctx context.Context, name string, entries []prefect.Poli
 }
 
 func noPolicy(name string) error {
-	return prefect.Errorf(prefect.NotFound, "There is no policy %q", cut(name, 128))
+	return prefect.Errorf(prefect.NotFound, "There is no policy %q", prefect.Cut(name, 128))
 }

@@ -63,7 +63,7 @@ func (r *Registry) fault(m *module, e *entry, cause error) {
 		return
 	}
 	r.log.Error("a policy module is in quarantine: it is not asked until it is readmitted", "module", m.Digest())
-	reason := cut(fmt.Sprintf("%d errors in a row, the last of entry %s: %v", m.health.after, e.Name, cause), maxAuditReason)
+	reason := prefect.Cut(fmt.Sprintf("%d errors in a row, the last of entry %s: %v", m.health.after, e.Name, cause), maxAuditReason)
 	digest, name := m.Digest(), m.manifest.Name
 	// Beside the evaluation, which may be holding up every other writer.
 	r.announcing.Go(func() {
@@ -99,7 +99,7 @@ func (r *Registry) announce(ctx context.Context, event, digest, name, reason str
 
 // Readmit ends the quarantine of a module in this process. Errors: NotFound.
 func (r *Registry) Readmit(ctx context.Context, digest string) error {
-	audit := r.attempt(ctx, prefect.AuditReadmit, cut(digest, 128))
+	audit := r.attempt(ctx, prefect.AuditReadmit, prefect.Cut(digest, 128))
 	stored, err := r.config.Store.ReadModule(ctx, digest)
 	if err != nil {
 		return r.refused(ctx, audit, err)

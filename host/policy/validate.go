@@ -67,7 +67,7 @@ func checkOnError(found *problems, i int, e *prefect.PolicyEntry, stand *entry) 
 		}
 	case prefect.Fallback:
 		if stand == nil {
-			found.add("value_error", fmt.Sprintf("There is no built-in rule %q to fall back to", cut(e.Name, 128)), i, "on_error")
+			found.add("value_error", fmt.Sprintf("There is no built-in rule %q to fall back to", prefect.Cut(e.Name, 128)), i, "on_error")
 		}
 	case prefect.Closed, prefect.Open:
 	default:
@@ -97,7 +97,7 @@ func (r *Registry) checkRule(ctx context.Context, found *problems, i int, run pr
 	m := r.builtin
 	if e.Module == prefect.HostModule {
 		if !slices.Contains(prefect.HostRules(), e.Rule) || e.Name != e.Rule {
-			found.add("value_error", fmt.Sprintf("The host does nothing by the name %q", cut(e.Rule, 128)), i, "rule")
+			found.add("value_error", fmt.Sprintf("The host does nothing by the name %q", prefect.Cut(e.Rule, 128)), i, "rule")
 		}
 		*found = append(*found, checkConfig(nil, e.Config, []any{"body", "entries", i, "config"})...)
 		return nil
@@ -110,7 +110,7 @@ func (r *Registry) checkRule(ctx context.Context, found *problems, i int, run pr
 		case errors.As(err, &outage):
 			return outage.err
 		case err != nil:
-			found.add("value_error", fmt.Sprintf("Module %q cannot be used: %v", cut(e.Module, 128), err), i, "module")
+			found.add("value_error", fmt.Sprintf("Module %q cannot be used: %v", prefect.Cut(e.Module, 128), err), i, "module")
 			return nil
 		}
 		defer r.library.put(m)
@@ -118,7 +118,7 @@ func (r *Registry) checkRule(ctx context.Context, found *problems, i int, run pr
 	rule := m.manifest.Rule(e.Rule)
 	switch {
 	case rule == nil:
-		found.add("value_error", fmt.Sprintf("The module has no rule %q", cut(e.Rule, 128)), i, "rule")
+		found.add("value_error", fmt.Sprintf("The module has no rule %q", prefect.Cut(e.Rule, 128)), i, "rule")
 		return nil
 	case rule.RunType != abi.AnyType && rule.RunType != string(run):
 		found.add("value_error", fmt.Sprintf("The rule is for a %s, the policy for a %s", rule.RunType, run), i, "rule")
