@@ -68,9 +68,11 @@ type walLog struct {
 	grown func(end int64)
 	// unsynced has the next sync, that of a commit, not reach the disk. A later one
 	// does it along: the log is read in order, so no commit is there without those
-	// before it.
+	// before it. The sync of a new header always reaches it: under the old one, what
+	// is left of the old pages would be read after a power cut.
 	unsynced atomic.Bool
-	synced   atomic.Int64 // how often it reached the disk
+	synced   atomic.Int64 // how often one reached the disk
+	durable  atomic.Int64 // where the log ended then
 }
 
 // walMethods are the changed copies of a VFS's method tables by their address.
@@ -168,14 +170,16 @@ func walRead(tls *libc.TLS, file, data uintptr, n int32, offset int64) int32 {
 
 func walSync(tls *libc.TLS, file uintptr, flags int32) int32 {
 	w := walOf(file)
+	header := w.start == 0 && len(w.data) > 0 // of a log that starts over
 	if code := w.flush(tls, file); code != sqlite3.SQLITE_OK {
 		return code
 	}
-	if !w.log.unsynced.CompareAndSwap(true, false) {
+	if header || !w.log.unsynced.CompareAndSwap(true, false) {
 		if code := function[func(*libc.TLS, uintptr, int32) int32](w.plain.FxSync)(tls, file, flags); code != sqlite3.SQLITE_OK {
 			return code
 		}
 		w.log.synced.Add(1)
+		w.log.durable.Store(w.end)
 	}
 	w.log.grown(w.end)
 	return sqlite3.SQLITE_OK

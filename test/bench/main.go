@@ -123,6 +123,11 @@ func (o *options) measure(ctx context.Context, s setup) (err error) {
 		}
 	}
 	printRatios(rates)
+	if !s.postgres {
+		if err := printDisk(); err != nil {
+			return err
+		}
+	}
 	for _, c := range field {
 		fmt.Printf("\nMemory of %s after this load: %s\n", c.name, memory(c.server.PID))
 	}
