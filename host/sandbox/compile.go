@@ -9,6 +9,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/interlock-run/interlock/host/sandbox/meter"
+	"github.com/interlock-run/interlock/sdk/abi"
 )
 
 // prepare admits, meters and compiles a module: or takes from the cache what that
@@ -78,10 +79,22 @@ func (l Limits) meter(bytes []byte) (*meter.Metered, error) {
 		MemoryPages:  l.MemoryPages,
 		TableEntries: uint32(l.Caps.TableEntries),
 		Slice:        slice,
+		SmallTable:   smallTable,
+		Gate:         []string{abi.ExportAlloc, abi.ExportEvaluate}, // see gateAlloc
 		Yield:        true,
 		StripData:    true,
 	}), nil
 }
+
+// smallTable is how many entries a guest's table may have that is made for each instance:
+// what languages other than Go make.
+const smallTable = 64
+
+// The numbers of what a guest's gate leads to.
+const (
+	gateAlloc = iota
+	gateEvaluate
+)
 
 // build makes a wazero runtime for one module.
 func (r *Runtime) build(ctx context.Context, cache wazero.CompilationCache, wasm []byte) (*code, error) {

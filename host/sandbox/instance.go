@@ -16,21 +16,20 @@ import (
 
 // instance is one running copy of a module. One call uses it at a time.
 type instance struct {
-	module    *Module
-	guest     api.Module
-	memory    api.Memory
-	alloc     api.Function
-	evaluator api.Function
-	gauge     gauge
-	watch     watch
-	globals   []api.MutableGlobal // the guest's own
-	linear    *linear
-	courtesy  pace // of a call, if it is to rest
-	host      host
-	ctx       context.Context // carries host to the WASI functions
-	stack     [2]uint64
-	round     uint64 // of the module when it was last called
-	asleep    bool   // see sleep
+	module   *Module
+	guest    api.Module
+	memory   api.Memory
+	gate     api.Function // to interlock_alloc and interlock_evaluate
+	gauge    gauge
+	watch    watch
+	globals  []api.MutableGlobal // the guest's own
+	linear   *linear
+	courtesy pace // of a call, if it is to rest
+	host     host
+	ctx      context.Context // carries host to the WASI functions
+	stack    [3]uint64       // of parameters
+	round    uint64          // of the module when it was last called
+	asleep   bool            // see sleep
 }
 
 // newInstance makes an instance that is ready for a call: from the module's
@@ -148,7 +147,7 @@ func (noRandom) Read([]byte) (int, error) { return 0, errors.ErrUnsupported }
 // the pages that calls have made its own, and the stacks, which are as long as the
 // longest call's. It may sleep already.
 func (inst *instance) sleep(s *snapshot) {
-	inst.alloc, inst.evaluator = nil, nil
+	inst.gate = nil
 	inst.host = host{}
 	inst.linear.release(s.image)
 	inst.asleep = true
@@ -156,8 +155,7 @@ func (inst *instance) sleep(s *snapshot) {
 
 // wake makes an instance ready for calls.
 func (inst *instance) wake() {
-	inst.alloc = inst.guest.ExportedFunction(abi.ExportAlloc)
-	inst.evaluator = inst.guest.ExportedFunction(abi.ExportEvaluate)
+	inst.gate = inst.guest.ExportedFunction(inst.module.metered.Gate)
 	inst.asleep = false
 }
 
@@ -194,16 +192,16 @@ func (inst *instance) evaluate(ctx context.Context, in []byte, o CallOptions, de
 }
 
 func (inst *instance) exchange(in []byte) ([]byte, *CallError) {
-	inst.stack[0] = uint64(len(in))
-	if err := inst.alloc.CallWithStack(inst.ctx, inst.stack[:]); err != nil {
+	inst.stack = [...]uint64{gateAlloc, uint64(len(in)), 0}
+	if err := inst.gate.CallWithStack(inst.ctx, inst.stack[:]); err != nil {
 		return nil, inst.failed(err)
 	}
 	ptr := uint32(inst.stack[0])
 	if !inst.memory.Write(ptr, in) {
 		return nil, inst.fail(KindMemory, fmt.Sprintf("%s(%d) returned %d, which is out of bounds", abi.ExportAlloc, len(in), ptr))
 	}
-	inst.stack[0], inst.stack[1] = uint64(ptr), uint64(len(in))
-	if err := inst.evaluator.CallWithStack(inst.ctx, inst.stack[:]); err != nil {
+	inst.stack = [...]uint64{gateEvaluate, uint64(ptr), uint64(len(in))}
+	if err := inst.gate.CallWithStack(inst.ctx, inst.stack[:]); err != nil {
 		return nil, inst.failed(err)
 	}
 	return inst.read(inst.stack[0])

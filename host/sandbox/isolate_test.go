@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -93,8 +94,8 @@ func sleep(t *testing.T, m *Module) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, inst := range m.idle {
-		if !inst.asleep || inst.alloc != nil || inst.evaluator != nil || inst.host.log != nil {
-			t.Errorf("asleep: %v, with functions: %v, with a log: %v", inst.asleep, inst.alloc != nil || inst.evaluator != nil, inst.host.log != nil)
+		if !inst.asleep || inst.gate != nil || inst.host.log != nil {
+			t.Errorf("asleep: %v, with its gate: %v, with a log: %v", inst.asleep, inst.gate != nil, inst.host.log != nil)
 		}
 	}
 }
@@ -379,5 +380,32 @@ func TestBytesAreTheCallersAgain(t *testing.T) {
 	clear(mine)
 	if kind, after := callKind(t, m, ""); kind != "" || after != before {
 		t.Errorf("%s %x, before %x", kind, after, before)
+	}
+}
+
+// TestInstancesShareTheirTable wants what wazero keeps of each instance of a Go guest to be
+// little: the stack for its calls, but no table and no objects for its functions.
+func TestInstancesShareTheirTable(t *testing.T) {
+	const instances, limit = 64, 24 << 10
+	m := load(t, newRuntime(t, Limits{}), goGuestBytes(t))
+	heap := func() uint64 {
+		var stats runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&stats)
+		return stats.HeapAlloc
+	}
+	before := heap()
+	held := make([]*instance, instances)
+	for k := range held {
+		var err error
+		if held[k], err = newInstance(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if each := (heap() - before) / instances; each > limit {
+		t.Errorf("an instance takes %d bytes of the heap, want %d at most", each, limit)
+	}
+	for _, inst := range held {
+		inst.close()
 	}
 }

@@ -106,8 +106,8 @@ func (m *Module) first(ctx context.Context) error {
 	if !m.metered.Restorable {
 		return nil
 	}
-	inst.stack[0] = warmInput
-	if err := inst.run(abi.ExportAlloc, inst.alloc, m.limits.Fuel, inst.stack[:]); err != nil {
+	inst.stack = [...]uint64{gateAlloc, warmInput, 0}
+	if err := inst.run(abi.ExportAlloc, inst.gate, m.limits.Fuel, inst.stack[:]); err != nil {
 		return refuse("%s", err)
 	}
 	m.snapshot, err = inst.take()

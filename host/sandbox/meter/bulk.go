@@ -1,5 +1,7 @@
 package meter
 
+import "github.com/interlock-run/interlock/host/sandbox/wasm"
+
 // pieceBytes is how much of a memory one instruction may fill or copy. It is native
 // code that nobody can stop, and may be the first to touch each page: what it does is
 // to be about the work of a slice.
@@ -29,15 +31,17 @@ func initFrom(segment uint32, size int) bulkOp {
 // segment is the size of a data segment.
 func (w *rewriter) segment(k uint32) int { return w.m.Data[k].End - w.m.Data[k].Start }
 
+// bulkType is (to, from, n) -> ().
+func bulkType() []byte { return encodeType([]wasm.ValueType{wasm.I32, wasm.I32, wasm.I32}, nil) }
+
 // init is the added function for memory.init from a data segment.
 func (w *rewriter) init(segment uint32) uint32 {
-	for k, have := range w.inits {
-		if have == segment {
-			return addedFunctions + uint32(k)
-		}
+	fn, known := w.inits[segment]
+	if !known {
+		fn = w.add(w.addType(bulkType()), func(out []byte) []byte { return w.bulk(out, initFrom(segment, w.segment(segment))) })
+		w.inits[segment] = fn
 	}
-	w.inits = append(w.inits, segment)
-	return addedFunctions + uint32(len(w.inits)-1)
+	return fn
 }
 
 // The operands, which are the parameters of the function that does it.

@@ -8,38 +8,42 @@ const (
 	typeI64  = 0x7e
 	typeNone = 0x40
 
-	opUnreachable = 0x00
-	opBlock       = 0x02
-	opLoop        = 0x03
-	opIf          = 0x04
-	opElse        = 0x05
-	opEnd         = 0x0b
-	opBr          = 0x0c
-	opBrIf        = 0x0d
-	opCall        = 0x10
-	opDrop        = 0x1a
-	opLocalGet    = 0x20
-	opLocalSet    = 0x21
-	opGlobalGet   = 0x23
-	opGlobalSet   = 0x24
-	opMemorySize  = 0x3f
-	opMemoryGrow  = 0x40
-	opI32Const    = 0x41
-	opI64Const    = 0x42
-	opI32LtS      = 0x48
-	opI32GtU      = 0x4b
-	opI64LtS      = 0x53
-	opI64GtS      = 0x55
-	opI64LeU      = 0x58
-	opI32Add      = 0x6a
-	opI32Sub      = 0x6b
-	opI32And      = 0x71
-	opI64Add      = 0x7c
-	opI64Sub      = 0x7d
-	opI64Shl      = 0x86
-	opI64ShrU     = 0x88
-	opI64ExtendU  = 0xad
-	opMisc        = 0xfc
+	opUnreachable  = 0x00
+	opBlock        = 0x02
+	opLoop         = 0x03
+	opIf           = 0x04
+	opElse         = 0x05
+	opEnd          = 0x0b
+	opBr           = 0x0c
+	opBrIf         = 0x0d
+	opBrTable      = 0x0e
+	opReturn       = 0x0f
+	opCall         = 0x10
+	opCallIndirect = 0x11
+	opDrop         = 0x1a
+	opLocalGet     = 0x20
+	opLocalSet     = 0x21
+	opGlobalGet    = 0x23
+	opGlobalSet    = 0x24
+	opMemorySize   = 0x3f
+	opMemoryGrow   = 0x40
+	opI32Const     = 0x41
+	opI64Const     = 0x42
+	opI32Eq        = 0x46
+	opI32LtS       = 0x48
+	opI32GtU       = 0x4b
+	opI64LtS       = 0x53
+	opI64GtS       = 0x55
+	opI64LeU       = 0x58
+	opI32Add       = 0x6a
+	opI32Sub       = 0x6b
+	opI32And       = 0x71
+	opI64Add       = 0x7c
+	opI64Sub       = 0x7d
+	opI64Shl       = 0x86
+	opI64ShrU      = 0x88
+	opI64ExtendU   = 0xad
+	opMisc         = 0xfc
 )
 
 // How many bits to shift a length by for its charge.
@@ -59,7 +63,7 @@ func (w *rewriter) code() (count, bodies []byte) {
 		bodies = appendUint(bodies, uint64(len(body)))
 		bodies = append(bodies, body...)
 	}
-	functions := addedFunctions + len(w.inits)
+	functions := addedFunctions + len(w.more)
 	for fn := range functions {
 		body = append(w.added(append(body[:0], 0), fn), opEnd)
 		bodies = appendUint(bodies, uint64(len(body)))
@@ -75,6 +79,9 @@ func (w *rewriter) body(out []byte, k int, p *planner) []byte {
 	p.plan(b)
 	out = append(out, w.m.Bytes[b.Start:b.Code]...)
 	frame := frameCost(len(fn.Params)+len(fn.Results)+b.Locals+b.MaxHeight, b.Wide)
+	if b.Indirect && w.directory != nil {
+		frame += w.directory.frame
+	}
 	if b.Calls {
 		out = w.enter(out, frame)
 		out = w.blockOf(append(out, opBlock), fn.Results)
@@ -115,6 +122,10 @@ func (w *rewriter) body(out []byte, k int, p *planner) []byte {
 // charges for the length on top of the stack.
 func (w *rewriter) helper(in *wasm.Instr) (fn uint32, instead, ok bool) {
 	switch in.Op {
+	case wasm.OpCallIndirect:
+		if w.directory != nil {
+			return w.directory.found[in.A], true, true
+		}
 	case wasm.OpMemoryCopy:
 		return fnCopy, true, true
 	case wasm.OpMemoryFill:
@@ -190,11 +201,7 @@ func (w *rewriter) blockOf(out []byte, results []wasm.ValueType) []byte {
 	case 1:
 		return append(out, byte(results[0]))
 	}
-	t := appendUint([]byte{0x60, 0}, uint64(len(results)))
-	for _, v := range results {
-		t = append(t, byte(v))
-	}
-	return appendInt(out, int64(w.addType(t)))
+	return appendInt(out, int64(w.addType(encodeType(nil, results))))
 }
 
 // added appends the instructions of an added function.
@@ -207,8 +214,7 @@ func (w *rewriter) added(out []byte, fn int) []byte {
 	case fn == fnCopy:
 		return w.bulk(out, move)
 	case fn >= addedFunctions:
-		segment := w.inits[fn-addedFunctions]
-		return w.bulk(out, initFrom(segment, w.segment(segment)))
+		return w.more[fn-addedFunctions].body(out)
 	}
 	out = w.get(out, globalFuel)
 	switch fn {

@@ -4,6 +4,7 @@
 // do it in pieces; stack is charged at the entry of functions that call others. The guest's own
 // indices and names stay as they are: all that is added comes after them, and
 // since a decoded module names none but its own items, it cannot reach the rest.
+// Of a large table that cannot change, code takes the place, see directory.
 //
 // What a module burns follows from its bytes and inputs alone.
 package meter
@@ -15,7 +16,7 @@ import (
 )
 
 // Version changes whenever the same input would give other output.
-const Version = 4
+const Version = 5
 
 // Options say how to rewrite.
 type Options struct {
@@ -27,7 +28,13 @@ type Options struct {
 	// Yield makes the guest ask for one page more than it may have between two
 	// slices, after setting the global of that name: the host's allocator is then
 	// to let others run and to refuse. Without it, it grows its memory by nothing.
-	Yield     bool
+	Yield bool
+	// SmallTable is how many entries a table may have that is left as it is, though
+	// it might become code; see directory.
+	SmallTable uint32
+	// Gate names exported functions that are to be called through one, see Metered.Gate:
+	// of i32 parameters, and with one integer for a result.
+	Gate      []string
 	StripData bool // leave out data segments where the host can write them instead
 }
 
@@ -43,6 +50,10 @@ type Metered struct {
 	Stop string
 	// Yield (i32) is 1 while the guest only asks for memory to let others run.
 	Yield string
+	// Gate is a function (which i32, parameters i32...) -> (i64) that calls the one of
+	// Options.Gate with that number, and charges nothing for it. The host needs a stack for
+	// each function that it calls, so this spares it others. Empty if it was not asked for.
+	Gate string
 	// Globals are the guest's mutable globals, whether or not it exports them.
 	Globals []string
 	// MaxPages is what the memory may grow to. With Options.Yield the host's
@@ -72,12 +83,27 @@ type rewriter struct {
 	o   Options
 	out []byte
 
-	types [][]byte // added ones
-	base  uint32   // index of the first added function
-	fuel  uint32   // index of the first added global
+	types [][]byte          // added ones
+	known map[string]uint32 // which type is which of those
+	base  uint32            // index of the first added function
+	fuel  uint32            // index of the first added global
 
-	maxPages uint32   // what the memory may grow to
-	inits    []uint32 // data segments that have an added function each, see bulk
+	maxPages  uint32            // what the memory may grow to
+	more      []function        // added ones that this module needs
+	inits     map[uint32]uint32 // which of them is for which data segment, see bulk
+	directory *directory        // nil: the tables stay
+}
+
+// function is an added one.
+type function struct {
+	typ  uint32
+	body func(out []byte) []byte
+}
+
+// add adds a function and returns its distance from base.
+func (w *rewriter) add(typ uint32, body func(out []byte) []byte) uint32 {
+	w.more = append(w.more, function{typ, body})
+	return addedFunctions + uint32(len(w.more)-1)
 }
 
 // The added functions, by their distance from base.
@@ -89,7 +115,7 @@ const (
 	fnItems               // (n) -> (n): charges for n table entries
 	fnPages               // (n) -> (n): charges for growing memory by n pages
 	fnSlots               // (n) -> (n): charges for growing a table by n entries
-	addedFunctions        // and from here on (to, from, n) -> (): memory.init in pieces, for each of inits
+	addedFunctions        // and from here on those of rewriter.more
 )
 
 // The added globals, by their distance from fuel.
@@ -105,13 +131,20 @@ const (
 func Rewrite(m *wasm.Module, o Options) *Metered {
 	w := &rewriter{
 		m: m, o: o,
-		out:  make([]byte, 0, len(m.Bytes)+len(m.Bytes)/2),
-		base: uint32(len(m.Funcs)),
-		fuel: uint32(len(m.Globals)),
+		out:   make([]byte, 0, len(m.Bytes)+len(m.Bytes)/2),
+		base:  uint32(len(m.Funcs)),
+		fuel:  uint32(len(m.Globals)),
+		inits: map[uint32]uint32{},
+		known: map[string]uint32{},
+	}
+	result := w.names()
+	w.direct()
+	gate, gated := w.gate()
+	if !gated {
+		result.Gate = ""
 	}
 	count, bodies := w.code() // first: it adds types and functions
 	functions := w.functionTypes()
-	result := w.names()
 	result.Restorable = w.restorable()
 	strip := o.StripData && w.strippable()
 	if strip {
@@ -131,12 +164,14 @@ func Rewrite(m *wasm.Module, o Options) *Metered {
 			w.addTo(id, functions...)
 		case wasm.SecTable:
 			w.tables()
+		case wasm.SecElement:
+			w.elements()
 		case wasm.SecMemory:
 			w.memory()
 		case wasm.SecGlobal:
 			w.addTo(id, w.globals()...)
 		case wasm.SecExport:
-			w.addTo(id, w.exports(result)...)
+			w.addTo(id, w.exports(result, gate)...)
 		case wasm.SecCode:
 			w.section(id, count, bodies)
 		case wasm.SecData:
@@ -161,7 +196,7 @@ func (w *rewriter) names() *Metered {
 			k = -1
 		}
 	}
-	r := &Metered{Fuel: prefix + "fuel", Rest: prefix + "rest", Depth: prefix + "depth", Stop: prefix + "stop", Yield: prefix + "yield"}
+	r := &Metered{Fuel: prefix + "fuel", Rest: prefix + "rest", Depth: prefix + "depth", Stop: prefix + "stop", Yield: prefix + "yield", Gate: prefix + "gate"}
 	for k, g := range w.m.Globals {
 		if g.Mutable {
 			r.Globals = append(r.Globals, prefix+string(appendDecimal(nil, k)))
@@ -205,22 +240,22 @@ func (w *rewriter) strippable() bool {
 
 // addType adds a function type and returns its index.
 func (w *rewriter) addType(t []byte) uint32 {
-	for k, have := range w.types {
-		if string(have) == string(t) {
-			return uint32(len(w.m.Types) + k)
-		}
+	k, known := w.known[string(t)]
+	if !known {
+		k = uint32(len(w.m.Types) + len(w.types))
+		w.known[string(t)] = k
+		w.types = append(w.types, t)
 	}
-	w.types = append(w.types, t)
-	return uint32(len(w.m.Types) + len(w.types) - 1)
+	return k
 }
 
 func (w *rewriter) functionTypes() [][]byte {
-	plain := appendUint(nil, uint64(w.addType([]byte{0x60, 0, 0})))
-	charge := appendUint(nil, uint64(w.addType([]byte{0x60, 1, typeI32, 1, typeI32})))
-	bulk := appendUint(nil, uint64(w.addType([]byte{0x60, 3, typeI32, typeI32, typeI32, 0})))
+	plain := appendUint(nil, uint64(w.addType(encodeType(nil, nil))))
+	charge := appendUint(nil, uint64(w.addType(encodeType([]wasm.ValueType{wasm.I32}, []wasm.ValueType{wasm.I32}))))
+	bulk := appendUint(nil, uint64(w.addType(bulkType())))
 	all := [][]byte{plain, bulk, bulk, charge, charge, charge, charge}
-	for range w.inits {
-		all = append(all, bulk)
+	for _, f := range w.more {
+		all = append(all, appendUint(nil, uint64(f.typ)))
 	}
 	return all
 }
@@ -240,11 +275,15 @@ func (w *rewriter) globals() [][]byte {
 }
 
 // exports are the added ones.
-func (w *rewriter) exports(r *Metered) [][]byte {
+func (w *rewriter) exports(r *Metered, gate uint32) [][]byte {
 	var out [][]byte
-	add := func(name string, index uint32) {
+	export := func(name string, kind wasm.ExternKind, index uint32) {
 		e := append(appendUint(nil, uint64(len(name))), name...)
-		out = append(out, appendUint(append(e, byte(wasm.ExternGlobal)), uint64(index)))
+		out = append(out, appendUint(append(e, byte(kind)), uint64(index)))
+	}
+	add := func(name string, index uint32) { export(name, wasm.ExternGlobal, index) }
+	if r.Gate != "" {
+		export(r.Gate, wasm.ExternFunc, w.base+gate)
 	}
 	add(r.Fuel, w.fuel+globalFuel)
 	add(r.Rest, w.fuel+globalRest)

@@ -50,6 +50,9 @@ func capped(l wasm.Limits, most uint32) []byte {
 // tables writes the module's own tables, which may not grow past the cap.
 func (w *rewriter) tables() {
 	own := w.m.Tables[w.m.ImportedTables:]
+	if w.directory != nil {
+		own = []wasm.Table{{Type: wasm.FuncRef, Limits: wasm.Limits{Min: entries, Max: entries, HasMax: true}}}
+	}
 	if len(own) == 0 {
 		return
 	}
@@ -79,6 +82,18 @@ func (w *rewriter) memory() {
 		limits.Max++
 	}
 	w.section(wasm.SecMemory, append([]byte{1}, capped(limits, limits.Max)...))
+}
+
+// encodeType is a function type as a module has it.
+func encodeType(params, results []wasm.ValueType) []byte {
+	t := []byte{0x60}
+	for _, list := range [][]wasm.ValueType{params, results} {
+		t = appendUint(t, uint64(len(list)))
+		for _, v := range list {
+			t = append(t, byte(v))
+		}
+	}
+	return t
 }
 
 // appendUint appends an unsigned LEB128 number.

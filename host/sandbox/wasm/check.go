@@ -65,6 +65,7 @@ func (v *validator) check(in *Instr) {
 		}
 		v.put(I32)
 	case OpRefFunc:
+		v.m.UsesTables = true
 		if v.inRange("function", in.A, len(v.m.Funcs)) && (v.m.declared == nil || !v.m.declared[in.A]) {
 			v.bad("ref.func of function %d, which is not declared", in.A)
 		}
@@ -173,9 +174,19 @@ func (v *validator) call(in *Instr) {
 		}
 		v.want(I32)
 		t = &v.m.Types[in.A]
+		v.called(in.A)
 	}
 	v.wantAll(t.Params)
 	v.putAll(t.Results)
+}
+
+// called notes a call through a table.
+func (v *validator) called(typ uint32) {
+	v.out.Indirect = true
+	if v.m.Called == nil {
+		v.m.Called = make([]bool, len(v.m.Types))
+	}
+	v.m.Called[typ] = true
 }
 
 func (v *validator) variable(in *Instr) {
@@ -246,6 +257,7 @@ func (v *validator) memory(in *Instr) {
 }
 
 func (v *validator) table(in *Instr) {
+	v.m.UsesTables = true
 	switch in.Op {
 	case OpElemDrop:
 		v.m.DropsSegments = true
@@ -254,8 +266,8 @@ func (v *validator) table(in *Instr) {
 		return
 	case OpTableInit:
 		if v.inRange("element segment", in.A, len(v.m.Elements)) && v.inRange("table", in.B, len(v.m.Tables)) &&
-			v.m.Elements[in.A] != v.m.Tables[in.B].Type {
-			v.bad("table.init of a table of %s with %s", v.m.Tables[in.B].Type, v.m.Elements[in.A])
+			v.m.Elements[in.A].Type != v.m.Tables[in.B].Type {
+			v.bad("table.init of a table of %s with %s", v.m.Tables[in.B].Type, v.m.Elements[in.A].Type)
 		}
 	case OpTableCopy:
 		if v.inRange("table", in.A, len(v.m.Tables)) && v.inRange("table", in.B, len(v.m.Tables)) &&

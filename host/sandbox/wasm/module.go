@@ -1,5 +1,7 @@
 package wasm
 
+import "slices"
+
 // ValueType is the type of a value. Unknown stands for any type in code that is
 // not reached.
 type ValueType byte
@@ -44,6 +46,11 @@ func (t ValueType) valid() bool { return t >= V128 && t <= I32 || t.reference() 
 // FuncType is a function's type.
 type FuncType struct {
 	Params, Results []ValueType
+}
+
+// Equal says whether two types are one.
+func (t *FuncType) Equal(o *FuncType) bool {
+	return slices.Equal(t.Params, o.Params) && slices.Equal(t.Results, o.Results)
 }
 
 // ExternKind is what an import or export is.
@@ -94,6 +101,21 @@ type Global struct {
 	Mutable bool
 }
 
+// NoFunc stands for the function of an entry that has none.
+const NoFunc = 1<<32 - 1
+
+// Element is an element segment.
+type Element struct {
+	Type   ValueType
+	Active bool
+	Table  uint32 // which an active one fills
+	Offset uint32 // from where on, if Constant
+	// Constant says that Offset and Funcs are known, which is so unless they follow
+	// from imported globals.
+	Constant bool
+	Funcs    []uint32
+}
+
 // Data is a data segment.
 type Data struct {
 	Active bool
@@ -113,6 +135,7 @@ type Body struct {
 	// MaxHeight is the most operands that are on the stack at a time.
 	MaxHeight int
 	Calls     bool // has call or call_indirect
+	Indirect  bool // has call_indirect
 	Blocks    int
 }
 
@@ -134,7 +157,7 @@ type Module struct {
 	Globals  []Global
 	Exports  []Export
 	HasStart bool
-	Elements []ValueType // types of the element segments
+	Elements []Element
 	Data     []Data
 	Bodies   []Body
 
@@ -142,6 +165,12 @@ type Module struct {
 
 	// MutatesTables says that some instruction changes a table.
 	MutatesTables bool
+	// UsesTables says that some instruction does more with a table than to call
+	// through it, or makes a reference to a function.
+	UsesTables bool
+	// Called are the types, by their indices, that functions have which are called
+	// through a table.
+	Called []bool
 	// DropsSegments says that some instruction drops a data or element segment.
 	DropsSegments bool
 	// UsesSegments says that some instruction names a data segment.

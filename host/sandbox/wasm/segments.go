@@ -1,7 +1,7 @@
 package wasm
 
 // constant checks a constant expression of type want, with its end. It returns
-// its value if it is an i32.const.
+// its value if that is an i32, or a reference: to a function, or [NoFunc].
 func (d *decoder) constant(want ValueType) (value uint32, known bool) {
 	at := d.pos
 	in := d.instr()
@@ -18,13 +18,13 @@ func (d *decoder) constant(want ValueType) (value uint32, known bool) {
 	case OpV128Const:
 		got = V128
 	case OpRefNull:
-		got = ValueType(in.A)
+		got, value, known = ValueType(in.A), NoFunc, true
 	case OpRefFunc:
 		if d.err == nil && int64(in.A) >= int64(len(d.m.Funcs)) {
 			d.fail(at, "function %d of %d", in.A, len(d.m.Funcs))
 		}
 		d.declare(in.A)
-		got = FuncRef
+		got, value, known = FuncRef, in.A, true
 	case OpGlobalGet:
 		if d.err == nil && (int64(in.A) >= int64(d.m.ImportedGlobals) || d.m.Globals[in.A].Mutable) {
 			d.fail(at, "a constant expression reads global %d, which is no imported constant", in.A)
@@ -61,29 +61,28 @@ func (d *decoder) elements() {
 			d.fail(at, "flags %d of an element segment", flags)
 			return
 		}
-		table := Table{Type: FuncRef}
-		if flags&elementNotActive == 0 {
-			k := uint32(0)
+		table, e := Table{Type: FuncRef}, Element{Active: flags&elementNotActive == 0}
+		if e.Active {
 			if flags&elementExplicit != 0 {
-				k = d.u32()
+				e.Table = d.u32()
 			}
-			if d.err == nil && int64(k) >= int64(len(d.m.Tables)) {
-				d.fail(at, "table %d of %d", k, len(d.m.Tables))
+			if d.err == nil && int64(e.Table) >= int64(len(d.m.Tables)) {
+				d.fail(at, "table %d of %d", e.Table, len(d.m.Tables))
 				return
 			}
 			if d.err == nil {
-				table = d.m.Tables[k]
+				table = d.m.Tables[e.Table]
 			}
-			d.constant(I32)
+			e.Offset, e.Constant = d.constant(I32)
 		}
-		typ := d.elementType(flags)
-		if d.err == nil && flags&elementNotActive == 0 && typ != table.Type {
-			d.fail(at, "an element segment of %s for a table of %s", typ, table.Type)
+		e.Type = d.elementType(flags)
+		if d.err == nil && e.Active && e.Type != table.Type {
+			d.fail(at, "an element segment of %s for a table of %s", e.Type, table.Type)
 		}
-		d.m.Elements = append(d.m.Elements, typ)
 		entries := d.count("elements", d.caps.Elements-total, 1)
 		total += entries
-		d.entries(entries, flags, typ)
+		d.entries(&e, entries, flags)
+		d.m.Elements = append(d.m.Elements, e)
 	}
 }
 
@@ -101,13 +100,18 @@ func (d *decoder) elementType(flags uint32) ValueType {
 	return FuncRef
 }
 
-func (d *decoder) entries(n int, flags uint32, typ ValueType) {
+func (d *decoder) entries(e *Element, n int, flags uint32) {
+	e.Funcs = make([]uint32, 0, n)
 	for ; n > 0 && d.err == nil; n-- {
+		f, known := uint32(NoFunc), true
 		if flags&elementExprs != 0 {
-			d.constant(typ)
+			f, known = d.constant(e.Type)
 		} else {
-			d.declare(d.index("function", len(d.m.Funcs)))
+			f = d.index("function", len(d.m.Funcs))
+			d.declare(f)
 		}
+		e.Constant = e.Constant && known
+		e.Funcs = append(e.Funcs, f)
 	}
 }
 
