@@ -45,12 +45,12 @@
 //     lets go of its pages and stacks. Tested with guests that leave marks and look
 //     for them.
 //   - Contain (module.go, gauge.go, metrics.go): calls of one module at the same
-//     time, their output, log, wall clock and stack have limits, and what happened
-//     is counted. Quarantine is for the caller, [CallErrorKind.ModuleFault] says
-//     which failures count; so is how many modules may run beside each other, since
-//     only the caller knows which of them it trusts. Tested with a table of bombs
-//     (package wasmtest) here, each alone beside ordinary calls, and on a whole
-//     server in test/bombs.
+//     time, those of them that work for longer than usual, their output, log, wall clock
+//     and stack have limits, and what happened is counted. Quarantine is for the caller,
+//     [CallErrorKind.ModuleFault] says which failures count; so is how many modules may
+//     run beside each other, since only the caller knows which of them it trusts. Tested
+//     with a table of bombs (package wasmtest) here, each alone beside ordinary calls, and
+//     on a whole server in test/bombs.
 //
 // Loading runs beside what others wait for: one load fewer than there are processors
 // is worked on at a time, and what a guest does meanwhile is paced to a quarter of a

@@ -25,6 +25,7 @@ type instance struct {
 	globals  []api.MutableGlobal // the guest's own
 	linear   *linear
 	courtesy pace // of a call, if it is to rest
+	turn     turn
 	host     host
 	ctx      context.Context // carries host to the WASI functions
 	stack    [3]uint64       // of parameters
@@ -133,8 +134,53 @@ func (inst *instance) pause() {
 	inst.watch.look()
 	if inst.watch.slices > patientSlices {
 		inst.linear.stray()
+		inst.waitTurn()
 		inst.linear.pass()
 	}
+}
+
+// turn is whether a call may go on that works for longer than usual.
+type turn int
+
+const (
+	turnFree  turn = iota // no call: nobody to wait for
+	turnDue               // it has to wait for it
+	turnTaken             // it has it
+)
+
+// waitTurn waits for the turn of a call, or for its deadline. As many of a module's calls
+// have theirs as there are processors: more of them would not be done sooner, but each
+// would keep the memory that it fills meanwhile.
+func (inst *instance) waitTurn() {
+	if inst.turn != turnDue {
+		return
+	}
+	turns := inst.module.turns
+	select {
+	case turns <- struct{}{}:
+		inst.turn = turnTaken
+		return
+	default:
+	}
+	started := time.Now()
+	timer := time.NewTimer(inst.watch.deadline.Sub(started))
+	defer timer.Stop()
+	select {
+	case turns <- struct{}{}:
+		inst.turn = turnTaken
+	case <-timer.C:
+	case <-inst.watch.ctx.Done():
+	}
+	inst.linear.waited(started)
+	inst.watch.look()
+}
+
+// endTurn ends a call's turn.
+func (inst *instance) endTurn() {
+	if inst.turn == turnTaken {
+		<-inst.module.turns
+	}
+	inst.turn = turnFree
 }
 
 // noRandom stands where wazero would keep a generator of its own: what a guest
@@ -174,9 +220,11 @@ func (inst *instance) evaluate(ctx context.Context, in []byte, o CallOptions, de
 		inst.courtesy = courtesy(started)
 		inst.linear.pace = &inst.courtesy
 	}
+	inst.turn = turnDue
 	inst.linear.enter()
 	out, failed := inst.exchange(in)
 	inst.linear.leave()
+	inst.endTurn()
 	inst.watch.end()
 	if failed == nil && inst.gauge.left() < 0 {
 		failed = inst.fail(KindFuel, inst.gauge.spent())

@@ -39,12 +39,19 @@ func (g *ground) pass() {
 		now := time.Now()
 		if rest := g.pace.rest(now); rest > 0 {
 			time.Sleep(rest)
-			g.pace.since = time.Now()
-			g.pace.rested += g.pace.since.Sub(now)
+			g.waited(now)
 			return
 		}
 	}
 	runtime.Gosched()
+}
+
+// waited is after a guest waited for others.
+func (g *ground) waited(since time.Time) {
+	if g.pace != nil {
+		g.pace.since = time.Now()
+		g.pace.rested += g.pace.since.Sub(since)
+	}
 }
 
 // pace is how a guest runs that is in no hurry: what it does for a stint is followed

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -28,6 +29,7 @@ type Module struct {
 	leisurely bool // while it is being loaded and nobody is in a hurry
 
 	slots chan struct{} // one token for each running call
+	turns chan struct{} // one for each that works for longer than usual, see instance.waitTurn
 
 	mu        sync.Mutex
 	idle      []*instance   // last used last: its memory is still in the caches
@@ -74,7 +76,8 @@ type Result struct {
 
 // newModule does all of a Load: it leaves nothing behind when it fails.
 func newModule(ctx context.Context, r *Runtime, digest string, bytes []byte) (*Module, error) {
-	m := &Module{runtime: r, digest: digest, limits: r.limits, bytes: bytes, tireAfter: tireAfter, slots: make(chan struct{}, r.limits.Concurrency)}
+	m := &Module{runtime: r, digest: digest, limits: r.limits, bytes: bytes, tireAfter: tireAfter, slots: make(chan struct{}, r.limits.Concurrency),
+		turns: make(chan struct{}, runtime.GOMAXPROCS(0))}
 	m.counters.times = metrics.NewHistogram(metrics.CallBounds())
 	var err error
 	m.metered, m.code, err = r.prepare(ctx, digest, bytes)

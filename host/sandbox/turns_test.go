@@ -137,3 +137,48 @@ func TestWhoIsInAHurryCompilesOnSeveralProcessors(t *testing.T) {
 		t.Errorf("in a hurry there are %d processors, want %d", n, want)
 	}
 }
+
+// TestLongCallsTakeTurns has others of the module work for longer than usual already: a
+// call that would too waits until one of them ends, or its time is up, or its caller
+// gives up. A usual call does not wait.
+func TestLongCallsTakeTurns(t *testing.T) {
+	endless := Policy(&Builder{}).Evaluate(nil, LocalGet(1), Op(I32Eqz), If(Void, Loop(Void, Br(0))), Echo())
+	m := load(t, newRuntime(t, Limits{Deadline: 50 * time.Millisecond, Fuel: 1 << 50}), endless)
+	for range cap(m.turns) {
+		m.turns <- struct{}{}
+	}
+	if kind, reason := callKind(t, m, "x"); kind != "" {
+		t.Errorf("a usual call: %s %s", kind, reason)
+	}
+	if kind, reason := callKind(t, m, ""); kind != KindDeadline {
+		t.Errorf("a call whose turn never comes: %q %s", kind, reason)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	inst, err := newInstance(t.Context(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, failed := inst.evaluate(ctx, nil, CallOptions{Fuel: 1 << 50, StackBytes: 1 << 10, Courteous: true}, time.Now().Add(time.Hour))
+	if failed == nil || failed.Kind != KindCancelled || failed.Rested == 0 || failed.Rested > failed.Duration {
+		t.Errorf("a call that nobody waits for any more: %+v", failed)
+	}
+	inst.close()
+
+	done := make(chan *CallError)
+	if inst, err = newInstance(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_, failed := inst.evaluate(t.Context(), nil, CallOptions{Fuel: 50 * slice, StackBytes: 1 << 10}, time.Now().Add(time.Hour))
+		done <- failed
+	}()
+	<-m.turns
+	if failed := <-done; failed == nil || failed.Kind != KindFuel {
+		t.Errorf("a call whose turn came: %v", failed)
+	}
+	inst.close()
+	if n := len(m.turns); n != cap(m.turns)-1 {
+		t.Errorf("%d of %d turns are taken, by %d others", n, cap(m.turns), cap(m.turns)-1)
+	}
+}
