@@ -28,7 +28,8 @@
 //   - Meter (package meter): the binary is rewritten to count its own work in fuel
 //     and its own stack in bytes, and to come back to Go after each slice of fuel,
 //     so that the garbage collector never waits for long and a deadline can end it.
-//     What fills or copies much memory does it in pieces, each worth a slice.
+//     What fills or copies much memory does it in pieces, each worth a slice. A large
+//     table that cannot change becomes code, so that no instance needs one.
 //     Tested by running the specification's suite both ways and comparing, by
 //     fuzzing, and with guests made to evade it.
 //   - Compile (compile.go, child.go, cache.go): a child process with limits on time
@@ -42,7 +43,7 @@
 //     input. Memory is mapped copy-on-write from a snapshot and the pages
 //     that a call wrote are copied back; globals are set again. An instance that
 //     failed or cannot be restored is thrown away. One that waits for a call for long
-//     lets go of its pages and stacks. Tested with guests that leave marks and look
+//     lets go of its pages and stack. Tested with guests that leave marks and look
 //     for them.
 //   - Contain (module.go, gauge.go, metrics.go): calls of one module at the same
 //     time, those of them that work for longer than usual, their output, log, wall clock

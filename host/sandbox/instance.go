@@ -190,7 +190,7 @@ type noRandom struct{}
 func (noRandom) Read([]byte) (int, error) { return 0, errors.ErrUnsupported }
 
 // sleep gives back what an instance that is as its snapshot needs for calls alone:
-// the pages that calls have made its own, and the stacks, which are as long as the
+// the pages that calls have made its own, and the stack, which is as long as the
 // longest call's. It may sleep already.
 func (inst *instance) sleep(s *snapshot) {
 	inst.gate = nil

@@ -41,7 +41,7 @@ type Module struct {
 }
 
 // tireAfter is how long an instance that nobody calls stays awake at least, and half
-// of how long it does at most. Waking costs a call page faults and two stacks, some
+// of how long it does at most. Waking costs a call page faults and a stack, some
 // tens of microseconds.
 const tireAfter = 10 * time.Second
 

@@ -7,7 +7,7 @@ import (
 )
 
 // Each instance has a table of its own, with eight bytes for an entry, and wazero makes
-// an object of some thirty for each function in it: 107 KiB of a Go guest, whose table has
+// an object of some thirty for each function in it: 95 KiB of a Go guest, whose table has
 // all of its functions behind 4,096 empty entries. Where nothing ever changes the table, and
 // nothing but call_indirect looks into it, what an index stands for is known beforehand,
 // and the code that all instances share can tell: a br_table to a call of each function.
