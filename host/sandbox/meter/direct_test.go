@@ -13,7 +13,7 @@ import (
 	. "github.com/interlock-run/interlock/host/sandbox/wasmtest"
 )
 
-const tableSize = 200
+const tableSize = 90
 
 // tableModule has functions of several types in a table that has gaps at the start, the
 // end and between, and a segment that writes over another. It calls each index through

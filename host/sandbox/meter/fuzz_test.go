@@ -31,6 +31,7 @@ func FuzzRewrite(f *testing.F) {
 	for _, b := range bulky() {
 		f.Add(b)
 	}
+	f.Add(tableModule(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := wasm.Decode(b, wasm.Caps{MemoryPages: 4, TableEntries: 100, JoinWork: 10_000})
 		if err != nil {
