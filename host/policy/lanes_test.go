@@ -50,7 +50,7 @@ func TestAModuleIsNotKeptWaitingByTheLineForAnother(t *testing.T) {
 }
 
 // TestFailedCallsRest follows a module that fails all the time, on one turn and on
-// several: in the long run it takes a tenth of one processor.
+// several: in the long run it takes its share of one processor.
 func TestFailedCallsRest(t *testing.T) {
 	const took = 8 * time.Millisecond
 	now := time.Unix(1_000_000, 0)

@@ -49,6 +49,9 @@ func newInstance(ctx context.Context, m *Module) (*instance, error) {
 		inst.close()
 		return nil, err
 	}
+	if m.wide.Load() { // what failed is likely to fail again, and to write as much
+		inst.linear.populate(int(inst.memory.Size()))
+	}
 	return inst, nil
 }
 

@@ -181,6 +181,31 @@ func (l *linear) release(i *image) {
 	l.dirty = -1
 }
 
+// ownsMany reports whether many pages have become the memory's own, as far as the
+// kernel tells.
+func (l *linear) ownsMany(i *image) bool {
+	if i.pagemap == nil || len(l.bytes) == 0 {
+		return false
+	}
+	pages := uint64(0)
+	err := l.ownPages(i, len(l.bytes), func(regions []pageRegion) error {
+		for _, r := range regions {
+			pages += (r.end - r.start) >> pageSizeBits
+		}
+		return nil
+	})
+	return err == nil && pages > manyDirty
+}
+
+// populate makes the first size bytes the memory's own before anybody reads them. The
+// first write to a page that was read has every processor on which this process runs
+// interrupted, so that it forgets the page; of one that was not read nobody knows.
+func (l *linear) populate(size int) {
+	if size <= len(l.bytes) {
+		_ = unix.Madvise(l.bytes[:size], unix.MADV_POPULATE_WRITE) // in vain before Linux 5.14
+	}
+}
+
 // pageRegion and scanArgument are of the kernel's PAGEMAP_SCAN (Linux 6.7).
 type pageRegion struct {
 	start, end uint64

@@ -2,7 +2,10 @@ package sandbox
 
 import (
 	"bytes"
+	"errors"
 	"testing"
+
+	. "github.com/interlock-run/interlock/host/sandbox/wasmtest"
 )
 
 // TestResets takes memories back to their images in each of the ways that there
@@ -196,5 +199,51 @@ func TestScansAreSpared(t *testing.T) {
 	}
 	if spared < 10 {
 		t.Errorf("%d of 20 calls were without a fault", spared)
+	}
+}
+
+// TestWhatFailedInMuchMemoryIsGivenItAtOnce has calls that fail after they wrote to all
+// of their memory, and want the next to be as the first: but for the faults.
+func TestWhatFailedInMuchMemoryIsGivenItAtOnce(t *testing.T) {
+	r := newRuntime(t, Limits{})
+	size := int32(64 << 16)
+	load := func(body ...[]byte) *Module {
+		m, err := r.Load(t.Context(), PolicyOf(&Builder{}, "{}", 64).Evaluate(nil, append(body, Op(Unreachable))...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = m.Close(t.Context()) })
+		return m
+	}
+	copies := load(Loop(Void, I32Const(8), I32Const(0), I32Const(size-8), Copy(), Br(0)))
+	traps := load()
+	told := openPagemap() != nil
+	var fuel uint64
+	for k := range 3 {
+		var failed *CallError
+		if _, err := copies.Call(t.Context(), nil, CallOptions{}); !errors.As(err, &failed) || failed.Kind != KindFuel {
+			t.Fatal(err)
+		}
+		if k > 0 && failed.Fuel != fuel {
+			t.Errorf("%d units, then %d", fuel, failed.Fuel)
+		}
+		fuel = failed.Fuel
+		if copies.wide.Load() != told {
+			t.Errorf("after a copy: %v", !told)
+		}
+		if _, err := traps.Call(t.Context(), nil, CallOptions{}); !errors.As(err, &failed) || failed.Kind != KindTrap || traps.wide.Load() {
+			t.Errorf("a trap: %v, wide %v", err, traps.wide.Load())
+		}
+	}
+	inst, err := newInstance(t.Context(), copies)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer inst.close()
+	if inst.linear.ownsMany(copies.snapshot.image) != told {
+		t.Errorf("a new instance has its memory: %v", !told)
+	}
+	if view, _ := inst.memory.Read(0, inst.memory.Size()); !bytes.Equal(view, copies.snapshot.image.bytes) {
+		t.Error("it is not as its snapshot")
 	}
 }

@@ -39,6 +39,10 @@ func (l *linear) reset(i *image, size int) error {
 // release would let go of what equals the image, if this memory did not hold a copy.
 func (l *linear) release(*image) {}
 
+// ownsMany and populate spare faults, of which there are none here.
+func (l *linear) ownsMany(*image) bool { return false }
+func (l *linear) populate(int)         {}
+
 // enter, stray and leave tell when a guest runs, which nobody wants to know here.
 func (l *linear) enter() {}
 func (l *linear) stray() {}

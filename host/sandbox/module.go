@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -30,6 +31,7 @@ type Module struct {
 
 	slots chan struct{} // one token for each running call
 	turns chan struct{} // one for each that works for longer than usual, see instance.waitTurn
+	wide  atomic.Bool   // the last call that failed had written to much of its memory
 
 	mu        sync.Mutex
 	idle      []*instance   // last used last: its memory is still in the caches
@@ -152,6 +154,7 @@ func (m *Module) Call(ctx context.Context, in []byte, o CallOptions) (*Result, e
 	}
 	result, failed := inst.evaluate(ctx, in, o, deadline)
 	if failed != nil {
+		m.wide.Store(m.snapshot != nil && inst.linear.ownsMany(m.snapshot.image))
 		inst.close()
 		return nil, m.counters.failed(failed)
 	}
