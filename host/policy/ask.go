@@ -90,7 +90,7 @@ func (e *evaluation) consult(ctx context.Context, m *module, turns []turn) (*abi
 	v, result, err := e.question(ctx, m, turns, *in)
 	if err != nil && !m.health.quarantined() {
 		now := time.Now()
-		rest = m.health.share.failed(now, max(0, now.Sub(began)-rested(err)))
+		rest = m.health.share.failed(now, workOf(now.Sub(began), result, err))
 	}
 	return v, result, err
 }
@@ -108,13 +108,25 @@ func (e *evaluation) question(ctx context.Context, m *module, turns []turn, in [
 	return v, result, err
 }
 
-// rested is how much of a failed call's time others had.
-func rested(err error) time.Duration {
+const (
+	// mostUnit is how long a unit of fuel takes at most, where caches are missed all the
+	// time, and mostStart what a call takes beside: making an instance and ending it.
+	mostUnit  = 4 * time.Nanosecond
+	mostStart = time.Millisecond
+)
+
+// workOf is how much of a failed call's time it was at work: others had what it rested,
+// and what it waited for a processor, which is all that its fuel does not explain.
+func workOf(took time.Duration, result *sandbox.Result, err error) time.Duration {
+	var fuel uint64
 	var failed *sandbox.CallError
-	if errors.As(err, &failed) {
-		return failed.Rested
+	switch {
+	case errors.As(err, &failed):
+		fuel, took = failed.Fuel, took-failed.Rested
+	case result != nil:
+		fuel = result.Fuel
 	}
-	return 0
+	return max(0, min(took, mostStart+time.Duration(fuel)*mostUnit))
 }
 
 // faulty reports whether a failure is the module's own.

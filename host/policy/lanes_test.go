@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -81,8 +82,25 @@ func TestFailedCallsRest(t *testing.T) {
 	}
 }
 
-// TestRestsAreNotOwed has a call that failed after a long time, most of which others had.
-func TestRestsAreNotOwed(t *testing.T) {
+// TestWaitingIsNotOwed has calls that failed after a long time, most of which others had:
+// while they rested, or while they waited for a processor.
+func TestWaitingIsNotOwed(t *testing.T) {
+	for took, c := range map[time.Duration]struct {
+		result *sandbox.Result
+		err    error
+		want   time.Duration
+	}{
+		time.Hour:              {err: &sandbox.CallError{Rested: time.Hour}},
+		time.Minute:            {err: &sandbox.CallError{Fuel: 10_000_000, Rested: time.Second}, want: 41 * time.Millisecond},
+		8 * time.Millisecond:   {err: &sandbox.CallError{Fuel: 10_000_000, Rested: time.Millisecond}, want: 7 * time.Millisecond},
+		3 * time.Second:        {err: errors.New("no verdict"), result: &sandbox.Result{Fuel: 500_000}, want: 3 * time.Millisecond},
+		100 * time.Microsecond: {err: errors.New("no verdict"), result: &sandbox.Result{Fuel: 500_000}, want: 100 * time.Microsecond},
+		2 * time.Second:        {err: errors.New("no call"), want: time.Millisecond},
+	} {
+		if got := workOf(took, c.result, c.err); got != c.want {
+			t.Errorf("%v, %v: %v instead of %v", took, c.err, got, c.want)
+		}
+	}
 	h, _ := failing(t, "fallback", func(g *guest) {
 		g.fail = func() (*sandbox.Result, error) {
 			return nil, &sandbox.CallError{Kind: sandbox.KindFuel, Duration: time.Hour, Rested: time.Hour}
