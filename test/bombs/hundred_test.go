@@ -17,7 +17,7 @@ const eventDeadline = 10 * time.Minute
 
 // hundreds drops each bomb a hundred times on one server, which is watched.
 func hundreds(t *testing.T, lines []*line, after int, n scale) {
-	s := start(t, after, n)
+	s := start(t, after, true, n)
 	defer s.close(t)
 	for _, l := range lines {
 		if !n.little() {

@@ -15,7 +15,7 @@ import (
 
 const (
 	thinking = 3 * time.Millisecond   // a client's own work between two requests
-	volley   = 120 * time.Millisecond // from one to the next, whether or not they are of bombs
+	volley   = 120 * time.Millisecond // from one of the hundred to the next, whether or not they are of bombs
 )
 
 // shot is what one of those who meet a bomb does; it returns how long it took.
@@ -164,21 +164,10 @@ func busy() time.Duration {
 
 // favour asks the kernel to prefer this process and its children to whatever else
 // the machine does, and reports whether it did: what others do is not the bombs'
-// doing. Where the kernel shares out processors by sessions, the session is asked
-// for, until the test is over.
-func favour(t *testing.T) bool {
-	const much, group = -15, "/proc/self/autogroup" // which reads as /autogroup-12 nice 0
-	nice := func(n string) error { return os.WriteFile(group, []byte(n), 0) }
-	text, err := os.ReadFile(group)
-	_, before, found := strings.Cut(strings.TrimSpace(string(text)), " nice ")
-	grouped := err == nil && found && nice(strconv.Itoa(much)) == nil
-	if grouped {
-		t.Cleanup(func() {
-			if err := nice(before); err != nil {
-				t.Errorf("this session stays preferred to others: %v", err)
-			}
-		})
-	}
+// doing. Where the kernel shares out processors by sessions, it asks for the session.
+func favour() bool {
+	const much = -15
+	grouped := groupNice() != "" && os.WriteFile(autogroup, []byte(strconv.Itoa(much)), 0) == nil
 	tasks, err := os.ReadDir("/proc/self/task")
 	if err != nil {
 		return grouped

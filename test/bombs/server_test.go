@@ -24,8 +24,8 @@ import (
 	"github.com/interlock-run/interlock/test/rest"
 )
 
-// serverArgument is how a process knows that it is the server. Its home and the
-// failures that make a quarantine follow.
+// serverArgument is how a process knows that it is the server. Its home, the failures
+// that make a quarantine and whether it runs the services follow.
 const serverArgument = "interlock-bombs-server"
 
 const gcEvery = 50 * time.Millisecond
@@ -48,6 +48,9 @@ func serve(args []string, orders io.Reader, out io.Writer) error {
 	c.Sandbox.Deadline = 5 * time.Minute // a bomb is to be stopped by what it does, however slow the machine
 	var err error
 	if c.QuarantineAfter, err = strconv.Atoi(args[1]); err != nil {
+		return err
+	}
+	if c.Services, err = strconv.ParseBool(args[2]); err != nil {
 		return err
 	}
 	ctx, stop := context.WithCancel(context.Background())
@@ -191,30 +194,45 @@ type server struct {
 // fill some megabytes a second.
 const roomInMemory = 4 << 30
 
-// newHome makes a directory: in memory if much is done and there is room for it, since
-// then what is measured is the processor, and not who else writes to the disk.
-func newHome(t *testing.T, n scale) string {
-	t.Helper()
+// homeInMemory makes a directory for servers in memory, if there is room for it, since
+// then what is measured is the processor, and not who else writes to the disk; "" if
+// there is none.
+func homeInMemory() string {
 	var memory syscall.Statfs_t
-	if n.little() || syscall.Statfs("/dev/shm", &memory) != nil || memory.Bavail*uint64(memory.Bsize) < roomInMemory {
-		return t.TempDir()
+	if syscall.Statfs("/dev/shm", &memory) != nil || memory.Bavail*uint64(memory.Bsize) < roomInMemory {
+		return ""
 	}
 	dir, err := os.MkdirTemp("/dev/shm", "interlock-bombs-")
 	if err != nil {
-		return t.TempDir()
+		return ""
 	}
 	return dir
 }
 
-// start starts a server that puts a module into quarantine after so many failures.
-func start(t *testing.T, after int, n scale) *server {
+// newHome makes a directory for one server.
+func newHome(t *testing.T, n scale) string {
+	t.Helper()
+	if n.homes == "" {
+		return t.TempDir()
+	}
+	dir, err := os.MkdirTemp(n.homes, "server-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// start starts a server that puts a module into quarantine after so many failures. Its
+// services are the periodic work, or not: then it is like a replica that leaves them to
+// another.
+func start(t *testing.T, after int, services bool, n scale) *server {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	home := newHome(t, n)
-	s := &server{quarantine: after, home: home, process: exec.Command(self, serverArgument, home, strconv.Itoa(after))}
+	s := &server{quarantine: after, home: home, process: exec.Command(self, serverArgument, home, strconv.Itoa(after), strconv.FormatBool(services))}
 	s.process.Stderr = os.Stderr
 	if s.orders, err = s.process.StdinPipe(); err != nil {
 		t.Fatal(err)

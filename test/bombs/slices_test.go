@@ -15,40 +15,46 @@ import (
 // or as many bytes are uploaded that are no module. Their order is shuffled, the server
 // and its clients are the same and never stop, so whatever drifts (the database grows,
 // its log is copied, garbage is collected, others use the machine) falls on all alike.
-// One of the bombs is none: what its row shows is what the method makes of nothing.
+// Some of the bombs are none: what their rows show is what the method makes of nothing.
 //
-// A slice lasts on after its last answer, so what a bomb leaves for later counts as its
-// doing for that long. Then comes a guard that counts for nobody, in which the policy is
-// put into place and runs are made for the next slice. What is left of a bomb then is
-// seen by whoever comes next, which is anybody: the summary says how guards after
-// bombs compare with those after none. With a bomb its module is readmitted before each
-// slice, so each has the failures that make a quarantine.
+// A slice is some volleys, and others' 99th percentile is of those who come while one
+// is answered. It lasts on after its last answer, so what a
+// bomb leaves for later counts as its doing for that long. Then comes a guard that
+// counts for nobody, in which the policy is put into place and runs are made for the
+// next slice. What is left of a bomb then is seen by whoever comes next, which is
+// anybody: the summary says how guards after bombs compare with those after none. With
+// a bomb its module is readmitted before each slice, so each has the failures that make
+// a quarantine.
+//
+// The server leaves periodic work to another. The relay of events is at work for a
+// third of the time, in which a volley takes twice as long with a bomb and without:
+// with it the 99th percentile is a matter of how many volleys have met it.
 const (
-	inGroup    = 12
-	sliceTail  = 60 * time.Millisecond
-	guard      = 40 * time.Millisecond // from when all is ready
-	firstLook  = 10                    // rounds, before any is found clear
-	lookEvery  = 3
-	leastSpell = 4 // rounds, however little time is left
-	seed       = 20
+	inGroup   = 20
+	nothingTo = 10 // so many bombs: one that is none
+	sliceTail = 60 * time.Millisecond
+	guard     = 20 * time.Millisecond // from when all is ready
+	firstLook = 20                    // rounds, before any is found clear; half of them where a slice is long
+	oneServer = 2 * time.Minute       // how long it is used: its database grows
+	seed      = 20
 
 	// eachBomb is for the slices of a bomb and its part of the others, so a table takes
-	// a quarter of an hour. What one bomb does not need is another's.
-	eachBomb = 14 * time.Second
+	// half an hour. What one bomb does not need is another's.
+	eachBomb = 24 * time.Second
 )
 
 // brisk is the cadence of a slice whose volleys are answered soon. Where they wait for
 // long, which is for a bomb to rest, a slice is one volley, and as long as the slowest
 // took: also those without, or they would have more volleys than those with.
-var brisk = cadence{volleys: 3, every: volley, tail: sliceTail}
+var brisk = cadence{volleys: 3, every: 80 * time.Millisecond, tail: sliceTail}
 
 // group is bombs that are measured together.
 type group struct {
-	bombs   []*line // and one that is none
+	bombs   []*line // and some that are none
 	cadence cadence
 	rounds  int
+	look    int // after how many rounds
 	without sample
-	calm    int // slices without a bomb in a round
 	chance  *rand.Rand
 	guards  *guards
 }
@@ -64,51 +70,79 @@ func inSlices(t *testing.T, lines []*line, after int, n scale) (nothing []*line,
 	groups := grouped(lines, between)
 	if n.little() {
 		groups = slices.Compact([]*group{groups[0], groups[len(groups)-1]})
-		for _, g := range groups {
-			g.bombs, g.calm = append(g.bombs[:1:1], g.bombs[len(g.bombs)-1]), 1
-		}
 	}
 	var left time.Duration
-	for again := range 2 {
-		for _, g := range groups {
-			if again == 0 {
-				left += n.each * time.Duration(len(g.bombs)-1)
-				nothing = append(nothing, g.bombs[len(g.bombs)-1])
+	for _, g := range groups {
+		if n.little() {
+			g.bombs, g.cadence.volleys = append(g.bombs[:1:1], g.bombs[len(g.bombs)-1]), 1
+		}
+		all := g.bombs
+		left += g.measure(t, after, n, n.each*time.Duration(g.count(false)))
+		for _, l := range all {
+			l.print()
+			if l.none {
+				nothing = append(nothing, l)
 			}
-			open := g.unclear()
-			if again > 0 && (left < n.each || len(open) == 0 || n.little()) {
-				continue
-			}
-			began := time.Now()
-			g.spell(t, after, n, left)
-			left -= time.Since(began)
-			if t.Failed() {
-				t.FailNow()
-			}
-			for _, l := range g.bombs {
-				if slices.Contains(open, l) {
-					l.print()
-				}
-			}
+		}
+	}
+	for k, g := range groups {
+		open := g.unclear()
+		if len(open) == 0 || n.little() {
+			continue
+		}
+		rest := 0
+		for _, g := range groups[k:] {
+			rest += len(g.unclear())
+		}
+		part := left * time.Duration(len(open)) / time.Duration(rest)
+		if part < n.each {
+			continue
+		}
+		left += g.measure(t, after, n, part) - part
+		for _, l := range open {
+			l.print()
 		}
 	}
 	return nothing, between
 }
 
-// grouped puts bombs together that the same slices without compare with: who meets
-// them, how fast they are answered, about how many bytes are uploaded.
-func grouped(lines []*line, between *guards) (groups []*group) {
-	type kind struct {
-		upload, slow  bool
-		large, larger bool // of an upload: 64 KiB, 512 KiB or more
+// count is how many of its bombs are some, or none.
+func (g *group) count(none bool) (k int) {
+	for _, l := range g.bombs {
+		if l.none == none {
+			k++
+		}
 	}
+	return k
+}
+
+// kind is what bombs have in common that the same slices without compare with.
+type kind struct {
+	refused bool
+	bytes   int // of an upload, if they are more than a few
+	slow    int // twice as slow as the kind before
+}
+
+// aFew bytes are uploaded as fast as any fewer.
+const aFew = 4 << 10
+
+func kindOf(l *line) (k kind) {
+	k.refused = l.bomb.Outcome == refused
+	if k.refused && len(l.bomb.Wasm) > aFew {
+		k.bytes = len(l.bomb.Wasm)
+	}
+	for d := brisk.every; d < quantile(l.with.took, .5); d *= 2 {
+		k.slow++
+	}
+	return k
+}
+
+// grouped puts bombs of a kind together.
+func grouped(lines []*line, between *guards) (groups []*group) {
 	kinds := map[kind][]*line{}
 	var order []kind
 	for _, l := range lines {
-		k := kind{slow: quantile(l.with.took, .5) > brisk.every}
-		if l.bomb.Outcome == refused {
-			k.upload, k.large, k.larger = true, len(l.bomb.Wasm) >= 64<<10, len(l.bomb.Wasm) >= 512<<10
-		}
+		k := kindOf(l)
 		if kinds[k] == nil {
 			order = append(order, k)
 		}
@@ -118,13 +152,13 @@ func grouped(lines []*line, between *guards) (groups []*group) {
 		all := kinds[kind]
 		parts := (len(all) + inGroup - 1) / inGroup
 		for some := range slices.Chunk(all, (len(all)+parts-1)/parts) {
-			g := &group{cadence: brisk, chance: rand.New(rand.NewPCG(seed, uint64(len(groups)))), guards: between}
-			if kind.slow {
-				g.cadence.volleys, g.cadence.every = 1, slowest(some)
+			g := &group{bombs: slices.Clone(some), cadence: brisk, look: firstLook, chance: rand.New(rand.NewPCG(seed, uint64(len(groups)))), guards: between}
+			if kind.slow > 0 {
+				g.cadence.volleys, g.cadence.every, g.look = 1, slowest(some), firstLook/2
 			}
-			none := &line{bomb: wasmtest.Bomb{Name: "no bomb", Outcome: some[0].bomb.Outcome}, none: true}
-			g.bombs = append(slices.Clone(some), none)
-			g.calm = int(math.Round(math.Sqrt(float64(len(g.bombs)))))
+			for range (len(some) + nothingTo - 1) / nothingTo {
+				g.bombs = append(g.bombs, &line{bomb: wasmtest.Bomb{Name: "no bomb", Wasm: some[0].bomb.Wasm, Outcome: some[0].bomb.Outcome}, none: true})
+			}
 			groups = append(groups, g)
 		}
 	}
@@ -138,23 +172,56 @@ func slowest(lines []*line) (most time.Duration) {
 	return most
 }
 
-// unclear are the bombs that are still to be measured, and with them the one that is
+// unclear are the bombs that are still to be measured, and with them those that are
 // none.
 func (g *group) unclear() (open []*line) {
+	some := false
 	for _, l := range g.bombs {
 		if l.change.verdict() == unclear {
-			open = append(open, l)
+			open, some = append(open, l), some || !l.none
 		}
 	}
-	if len(open) == 1 && open[0].none {
+	if !some {
 		return nil
 	}
 	return open
 }
 
-// spell measures on a new server, for so long or until all is clear.
-func (g *group) spell(t *testing.T, after int, n scale, long time.Duration) {
-	s := start(t, after, n)
+// measure goes on until all is clear or the time is up, on as many servers as that
+// takes, and returns what is left of the time.
+func (g *group) measure(t *testing.T, after int, n scale, long time.Duration) (left time.Duration) {
+	until := time.Now().Add(long)
+	for len(g.unclear()) > 0 {
+		fewer := time.Now().Add(oneServer)
+		if fewer.After(until) {
+			fewer = until
+		}
+		g.spell(t, after, n, fewer)
+		if t.Failed() {
+			t.FailNow()
+		}
+		if !time.Now().Before(until) || n.little() {
+			g.compare() // the last look
+			break
+		}
+	}
+	return time.Until(until)
+}
+
+// compare looks at the intervals of those that are unclear.
+func (g *group) compare() {
+	for _, l := range g.unclear() {
+		l.change = compare(l.others, g.without[:len(l.others)])
+	}
+}
+
+// lookAfter is the next look after one: looks at nearly the same rounds would find
+// nothing new, but each may be wrong.
+func lookAfter(rounds int) int { return rounds + (rounds+3)/4 }
+
+// spell measures on a new server, until then or until all is clear.
+func (g *group) spell(t *testing.T, after int, n scale, until time.Time) {
+	s := start(t, after, false, n)
 	defer s.close(t)
 	open := g.unclear()
 	for _, l := range open {
@@ -165,36 +232,26 @@ func (g *group) spell(t *testing.T, after int, n scale, long time.Duration) {
 	}
 	c := s.hire(t)
 	defer c.dismiss()
-	until, least := time.Now().Add(long), g.rounds+leastSpell
-	for !t.Failed() && len(open) > 0 {
-		g.round(t, s, c, n, open)
-		g.rounds++
-		late := g.rounds >= least && time.Now().After(until)
-		if n.little() {
-			late = g.rounds >= n.rounds
-		}
-		if late || g.rounds >= firstLook && (g.rounds-firstLook)%lookEvery == 0 {
-			for _, l := range open {
-				l.change = compare(l.others, g.without[:len(l.others)])
-			}
+	for rounds := 0; !t.Failed() && len(open) > 0 && time.Now().Before(until) && !(n.little() && rounds == n.rounds); rounds++ {
+		g.round(t, s, c, open)
+		if g.rounds++; g.rounds >= g.look {
+			g.look = lookAfter(g.look)
+			g.compare()
 			open = g.unclear()
-		}
-		if late {
-			return
 		}
 	}
 }
 
 // round gives each of the bombs a slice, and some to none.
-func (g *group) round(t *testing.T, s *server, c *crew, n scale, open []*line) {
+func (g *group) round(t *testing.T, s *server, c *crew, open []*line) {
 	order := slices.Clone(open)
-	for range g.calm {
+	for range calm(len(open)) {
 		order = append(order, nil)
 	}
 	g.chance.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 	seen := map[*line][]*bucket{}
 	for _, l := range order {
-		b := g.slice(t, s, c, n, l)
+		b := g.one(t, s, c, l)
 		seen[l] = append(seen[l], b)
 	}
 	for _, l := range open {
@@ -203,6 +260,10 @@ func (g *group) round(t *testing.T, s *server, c *crew, n scale, open []*line) {
 	g.without = append(g.without, gather(seen[nil]))
 }
 
+// calm is how many slices are without a bomb beside so many with one: all compare with
+// them, so they have the root of it, where intervals become narrow the fastest.
+func calm(bombs int) int { return int(math.Round(math.Sqrt(float64(bombs)))) }
+
 func gather(buckets []*bucket) (took []time.Duration) {
 	for _, b := range buckets {
 		took = append(took, b.seen()...)
@@ -210,17 +271,13 @@ func gather(buckets []*bucket) (took []time.Duration) {
 	return took
 }
 
-// slice is a guard and a slice, with a bomb or (nil) without any.
-func (g *group) slice(t *testing.T, s *server, c *crew, n scale, l *line) *bucket {
-	cadence := g.cadence
-	if n.little() {
-		cadence.volleys = 1
-	}
-	runs, shots := g.prepare(t, s, l, cadence.volleys)
+// one is a guard and a slice, with a bomb or (nil) without any.
+func (g *group) one(t *testing.T, s *server, c *crew, l *line) *bucket {
+	runs, shots := g.prepare(t, s, l)
 	time.Sleep(guard)
 	counted := &bucket{}
 	c.into.Store(counted)
-	fire(t, cadence, shots)
+	fire(t, g.cadence, shots)
 	if l == nil || l.none {
 		c.into.Store(&g.guards.none)
 	} else {
@@ -233,19 +290,20 @@ func (g *group) slice(t *testing.T, s *server, c *crew, n scale, l *line) *bucke
 }
 
 // prepare puts the policy of a slice into place and makes its runs.
-func (g *group) prepare(t *testing.T, s *server, l *line, volleys int) (runs []string, shots []shot) {
-	if g.bombs[0].bomb.Outcome != refused {
+func (g *group) prepare(t *testing.T, s *server, l *line) (runs []string, shots []shot) {
+	b := g.bombs[0].bomb
+	if b.Outcome != refused {
 		digest := ""
 		if l != nil {
 			digest = l.digest
 		}
 		s.instead(t, digest)
-		return s.failing(t, volleys)
+		return s.failing(t, g.cadence.volleys)
 	}
 	if l == nil || l.none {
-		l = &line{bomb: zeros(len(g.bombs[g.chance.IntN(len(g.bombs)-1)].bomb.Wasm))}
+		return nil, s.uploads(zeros(len(b.Wasm)), g.cadence.volleys)
 	}
-	return nil, s.uploads(l.bomb, volleys)
+	return nil, s.uploads(l.bomb, g.cadence.volleys)
 }
 
 // met wants a run of a slice to have met what the slice was of.

@@ -35,14 +35,15 @@ const heading = `
 A hundred of each: how long it took, the longest pause between two ticks of 1 ms in the server's process with a garbage collection every 50 ms, and
 without the bomb; stop is how long at most one of those waited until nothing ran, which is what a module can do to the process; memory is what the
 process took; beside is how many processors others on this machine, or its host, took meanwhile, which the figures are the worse for.
-In slices that take turns with slices without any bomb: the 8 clients' p99, the change with its 95 %% interval, and how many slices.
-A row passes or fails when its interval is clear of %s; until then it is measured on, while there is time.
+In slices that take turns with slices without any bomb, on a server without periodic services: the 8 clients' p99, the change with its %d %% interval,
+and how many slices. This is sequential: a row passes or fails at the first look that finds its interval clear of %s, and is measured on until then,
+while there is time; looks are few and the level is above 95 %% for that.
 `
 
 const row = "%-34s %-8v %9v %9v %9v %9v %8v %8v %7v %8v %8v %7v  %-15v %6v %v\n"
 
 func printHeading(title string) {
-	fmt.Printf(heading, title, percent(mostSlower))
+	fmt.Printf(heading, title, level, percent(mostSlower))
 	fmt.Printf(row, "bomb", "found", "median", "slowest", "pause", "without", "stop", "memory", "beside", "p99", "without", "change", "interval", "slices", "")
 }
 
