@@ -25,6 +25,7 @@ type shot func(t *testing.T) time.Duration
 type figures struct {
 	vitals
 	took    []time.Duration // of the shots
+	first   time.Duration   // half of the first volley took no longer
 	foreign float64         // processors that others on this machine, or its host, took
 }
 
@@ -36,6 +37,7 @@ func (s *server) measure(t *testing.T, volleys int, shots []shot) (f figures) {
 	c := s.hire(t)
 	f.took = fire(t, cadence{volleys: volleys, every: volley}, shots)
 	c.dismiss()
+	f.first = quantile(slices.Clone(f.took[:min(atOnce, len(f.took))]), .5)
 	f.vitals = s.order(t)
 	own := f.CPU + cpu(syscall.RUSAGE_SELF) - used
 	f.foreign = max(0, float64(busy()-machine-own)/float64(time.Since(began)))

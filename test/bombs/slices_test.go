@@ -120,7 +120,7 @@ func (g *group) count(none bool) (k int) {
 type kind struct {
 	refused bool
 	bytes   int // of an upload, if they are more than a few
-	slow    int // twice as slow as the kind before
+	slow    int // each twice as slow as the last, by the first volley: those that come later may find a quarantine
 }
 
 // aFew bytes are uploaded as fast as any fewer.
@@ -131,7 +131,7 @@ func kindOf(l *line) (k kind) {
 	if k.refused && len(l.bomb.Wasm) > aFew {
 		k.bytes = len(l.bomb.Wasm)
 	}
-	for d := brisk.every; d < quantile(l.with.took, .5); d *= 2 {
+	for d := brisk.every; d < l.with.first; d *= 2 {
 		k.slow++
 	}
 	return k
