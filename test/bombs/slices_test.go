@@ -18,13 +18,12 @@ import (
 // Some of the bombs are none: what their rows show is what the method makes of nothing.
 //
 // A slice is some volleys, and others' 99th percentile is of those who come while one
-// is answered. It lasts on after its last answer, so what a
-// bomb leaves for later counts as its doing for that long. Then comes a guard that
-// counts for nobody, in which the policy is put into place and runs are made for the
-// next slice. What is left of a bomb then is seen by whoever comes next, which is
-// anybody: the summary says how guards after bombs compare with those after none. With
-// a bomb its module is readmitted before each slice, so each has the failures that make
-// a quarantine.
+// is answered. It lasts on after its last answer, so what a bomb leaves for later counts
+// as its doing for that long. Then comes a guard that counts for nobody, in which the
+// policy is put into place and runs are made for the next slice. What is left of a bomb
+// then is seen by whoever comes next, which is anybody: the summary says how guards after
+// bombs compare with those after none. With a bomb its module is readmitted before each
+// slice, so each has the failures that make a quarantine.
 //
 // The server leaves periodic work to another. The relay of events is at work for a
 // third of the time, in which a volley takes twice as long with a bomb and without:
@@ -76,13 +75,17 @@ func inSlices(t *testing.T, lines []*line, after int, n scale) (nothing []*line,
 		if n.little() {
 			g.bombs, g.cadence.volleys = append(g.bombs[:1:1], g.bombs[len(g.bombs)-1]), 1
 		}
-		all := g.bombs
-		left += g.measure(t, after, n, n.each*time.Duration(g.count(false)))
-		for _, l := range all {
-			l.print()
+		some := 0
+		for _, l := range g.bombs {
 			if l.none {
 				nothing = append(nothing, l)
+			} else {
+				some++
 			}
+		}
+		left += g.measure(t, after, n, n.each*time.Duration(some))
+		for _, l := range g.bombs {
+			l.print()
 		}
 	}
 	for k, g := range groups {
@@ -104,16 +107,6 @@ func inSlices(t *testing.T, lines []*line, after int, n scale) (nothing []*line,
 		}
 	}
 	return nothing, between
-}
-
-// count is how many of its bombs are some, or none.
-func (g *group) count(none bool) (k int) {
-	for _, l := range g.bombs {
-		if l.none == none {
-			k++
-		}
-	}
-	return k
 }
 
 // kind is what bombs have in common that the same slices without compare with.
