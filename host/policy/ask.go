@@ -109,14 +109,15 @@ func (e *evaluation) question(ctx context.Context, m *module, turns []turn, in [
 }
 
 const (
-	// mostUnit is how long a unit of fuel takes at most, where caches are missed all the
-	// time, and mostStart what a call takes beside: making an instance and ending it.
-	mostUnit  = 4 * time.Nanosecond
+	// mostUnit is how long a unit of fuel takes at most, where each load waits for one
+	// before it that no cache has, and mostStart what a call takes beside: making an
+	// instance and ending it.
+	mostUnit  = 40 * time.Nanosecond
 	mostStart = time.Millisecond
 )
 
 // workOf is how much of a failed call's time it was at work: others had what it rested,
-// and what it waited for a processor, which is all that its fuel does not explain.
+// and on a machine that is busy with other things more than its fuel can explain.
 func workOf(took time.Duration, result *sandbox.Result, err error) time.Duration {
 	var fuel uint64
 	var failed *sandbox.CallError

@@ -91,9 +91,9 @@ func TestWaitingIsNotOwed(t *testing.T) {
 		want   time.Duration
 	}{
 		time.Hour:              {err: &sandbox.CallError{Rested: time.Hour}},
-		time.Minute:            {err: &sandbox.CallError{Fuel: 10_000_000, Rested: time.Second}, want: 41 * time.Millisecond},
+		time.Minute:            {err: &sandbox.CallError{Fuel: 10_000_000, Rested: time.Second}, want: 401 * time.Millisecond},
 		8 * time.Millisecond:   {err: &sandbox.CallError{Fuel: 10_000_000, Rested: time.Millisecond}, want: 7 * time.Millisecond},
-		3 * time.Second:        {err: errors.New("no verdict"), result: &sandbox.Result{Fuel: 500_000}, want: 3 * time.Millisecond},
+		3 * time.Second:        {err: errors.New("no verdict"), result: &sandbox.Result{Fuel: 500_000}, want: 21 * time.Millisecond},
 		100 * time.Microsecond: {err: errors.New("no verdict"), result: &sandbox.Result{Fuel: 500_000}, want: 100 * time.Microsecond},
 		2 * time.Second:        {err: errors.New("no call"), want: time.Millisecond},
 	} {

@@ -35,7 +35,7 @@ const (
 	KindStack     CallErrorKind = "stack"     // its calls went too deep
 	KindOutput    CallErrorKind = "output"    // its result is over the cap or out of bounds
 	KindMemory    CallErrorKind = "memory"    // it could not take the input
-	KindBusy      CallErrorKind = "busy"      // no instance came free in time
+	KindBusy      CallErrorKind = "busy"      // no instance came free in time, or no turn
 	KindClosed    CallErrorKind = "closed"    // the module was closed before the call
 	KindCancelled CallErrorKind = "cancelled" // the caller's context ended first
 )

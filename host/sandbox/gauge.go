@@ -63,13 +63,19 @@ type watch struct {
 	slices   int           // since begin
 }
 
-// begin watches one call until end.
+// begin watches one call until forget.
 func (w *watch) begin(ctx context.Context, now, deadline time.Time) {
 	w.ctx, w.deadline, w.allowed, w.stopped, w.slices = ctx, deadline, deadline.Sub(now), "", 0
 	w.stop.Set(0)
 }
 
-func (w *watch) end() { w.ctx = nil }
+func (w *watch) forget() { w.ctx = nil }
+
+// end has the guest end at its next slice, and says why.
+func (w *watch) end(why CallErrorKind) {
+	w.stopped = why
+	w.stop.Set(1)
+}
 
 // look raises the flag if the call has to end. The guest sees it after the slice
 // that it has just been given.
@@ -79,11 +85,8 @@ func (w *watch) look() {
 	case w.ctx == nil || w.stopped != "":
 		return
 	case w.ctx.Err() != nil:
-		w.stopped = KindCancelled
+		w.end(KindCancelled)
 	case !time.Now().Before(w.deadline):
-		w.stopped = KindDeadline
-	default:
-		return
+		w.end(KindDeadline)
 	}
-	w.stop.Set(1)
 }

@@ -115,7 +115,7 @@ func (inst *instance) run(name string, f api.Function, fuel uint64, stack []uint
 	now := time.Now()
 	inst.watch.begin(context.Background(), now, now.Add(l.LoadTime))
 	err := f.CallWithStack(inst.ctx, stack)
-	inst.watch.end()
+	inst.watch.forget()
 	if err != nil {
 		failed := inst.failed(err)
 		words := ""
@@ -172,10 +172,11 @@ func (inst *instance) waitTurn() {
 	case turns <- struct{}{}:
 		inst.turn = turnTaken
 	case <-timer.C:
+		inst.watch.end(KindBusy) // that others took the turns is not the guest's fault
 	case <-inst.watch.ctx.Done():
+		inst.watch.end(KindCancelled)
 	}
 	inst.linear.waited(started)
-	inst.watch.look()
 }
 
 // endTurn ends a call's turn.
@@ -223,12 +224,8 @@ func (inst *instance) evaluate(ctx context.Context, in []byte, o CallOptions, de
 		inst.courtesy = courtesy(started)
 		inst.linear.pace = &inst.courtesy
 	}
-	inst.turn = turnDue
-	inst.linear.enter()
-	out, failed := inst.exchange(in)
-	inst.linear.leave()
-	inst.endTurn()
-	inst.watch.end()
+	out, failed := inst.exchangeInTurn(in)
+	inst.watch.forget()
 	if failed == nil && inst.gauge.left() < 0 {
 		failed = inst.fail(KindFuel, inst.gauge.spent())
 	}
@@ -240,6 +237,14 @@ func (inst *instance) evaluate(ctx context.Context, in []byte, o CallOptions, de
 		return nil, failed
 	}
 	return &Result{Output: out, Log: inst.host.output(), Fuel: inst.gauge.used(), Duration: time.Since(started)}, nil
+}
+
+func (inst *instance) exchangeInTurn(in []byte) ([]byte, *CallError) {
+	inst.turn = turnDue
+	defer inst.endTurn()
+	inst.linear.enter()
+	defer inst.linear.leave()
+	return inst.exchange(in)
 }
 
 func (inst *instance) exchange(in []byte) ([]byte, *CallError) {
@@ -279,6 +284,8 @@ func (inst *instance) fail(kind CallErrorKind, reason string) *CallError {
 // guest itself, but leaves traces.
 func (inst *instance) failed(err error) *CallError {
 	switch cause := inst.watch.stopped; {
+	case cause == KindBusy:
+		return inst.fail(cause, "longer calls of the module took all of the time")
 	case cause == KindDeadline:
 		return inst.fail(cause, fmt.Sprintf("the call ran for more than %s", inst.watch.allowed.Round(time.Millisecond)))
 	case cause != "":

@@ -35,15 +35,20 @@ func (l *linear) Reallocate(size uint64) []byte {
 
 // pass lets others run between two slices.
 func (g *ground) pass() {
-	if g.pace != nil {
-		now := time.Now()
-		if rest := g.pace.rest(now); rest > 0 {
-			time.Sleep(rest)
-			g.waited(now)
-			return
-		}
+	if g.pace == nil {
+		runtime.Gosched()
+		return
+	}
+	now := time.Now()
+	if rest := g.pace.rest(now); rest > 0 {
+		time.Sleep(rest)
+		g.waited(now)
+		return
 	}
 	runtime.Gosched()
+	gone := time.Since(now) // others had it: neither work nor the end of a stint
+	g.pace.since = g.pace.since.Add(gone)
+	g.pace.rested += gone
 }
 
 // waited is after a guest waited for others.

@@ -31,7 +31,7 @@ type Module struct {
 
 	slots chan struct{} // one token for each running call
 	turns chan struct{} // one for each that works for longer than usual, see instance.waitTurn
-	wide  atomic.Bool   // the last call that failed had written to much of its memory
+	wide  atomic.Bool   // the last call failed and had written to much of its memory
 
 	mu        sync.Mutex
 	idle      []*instance   // last used last: its memory is still in the caches
@@ -154,10 +154,11 @@ func (m *Module) Call(ctx context.Context, in []byte, o CallOptions) (*Result, e
 	}
 	result, failed := inst.evaluate(ctx, in, o, deadline)
 	if failed != nil {
-		m.wide.Store(m.snapshot != nil && inst.linear.ownsMany(m.snapshot.image))
+		m.wide.Store(failed.Kind.ModuleFault() && m.snapshot != nil && inst.linear.ownsMany(m.snapshot.image))
 		inst.close()
 		return nil, m.counters.failed(failed)
 	}
+	m.wide.Store(false)
 	m.counters.done(result.Fuel, result.Duration)
 	m.put(inst)
 	return result, nil

@@ -150,8 +150,9 @@ func TestLongCallsTakeTurns(t *testing.T) {
 	if kind, reason := callKind(t, m, "x"); kind != "" {
 		t.Errorf("a usual call: %s %s", kind, reason)
 	}
-	if kind, reason := callKind(t, m, ""); kind != KindDeadline {
-		t.Errorf("a call whose turn never comes: %q %s", kind, reason)
+	var failed *CallError
+	if _, err := m.Call(t.Context(), nil, CallOptions{}); !errors.As(err, &failed) || failed.Kind != KindBusy || failed.Fuel > (patientSlices+3)*slice {
+		t.Errorf("a call whose turn never comes: %+v", err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
@@ -159,8 +160,8 @@ func TestLongCallsTakeTurns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, failed := inst.evaluate(ctx, nil, CallOptions{Fuel: 1 << 50, StackBytes: 1 << 10, Courteous: true}, time.Now().Add(time.Hour))
-	if failed == nil || failed.Kind != KindCancelled || failed.Rested == 0 || failed.Rested > failed.Duration {
+	_, failed = inst.evaluate(ctx, nil, CallOptions{Fuel: 1 << 50, StackBytes: 1 << 10, Courteous: true}, time.Now().Add(time.Hour))
+	if failed == nil || failed.Kind != KindCancelled || failed.Rested == 0 || failed.Rested > failed.Duration || failed.Fuel > (patientSlices+3)*slice {
 		t.Errorf("a call that nobody waits for any more: %+v", failed)
 	}
 	inst.close()
@@ -180,5 +181,40 @@ func TestLongCallsTakeTurns(t *testing.T) {
 	inst.close()
 	if n := len(m.turns); n != cap(m.turns)-1 {
 		t.Errorf("%d of %d turns are taken, by %d others", n, cap(m.turns), cap(m.turns)-1)
+	}
+}
+
+// TestCallsIntoTheHostCostTheSame has a guest call a function of the host a hundred
+// times, by its name, through a table that stays, and through one that becomes code.
+func TestCallsIntoTheHostCostTheSame(t *testing.T) {
+	const calls = 100
+	used := func(entries uint32) uint64 {
+		m := &Builder{}
+		yield := m.ImportFunc("wasi_snapshot_preview1", "sched_yield", nil, Types{I32})
+		Policy(m)
+		call := Call(yield)
+		if entries > 0 {
+			m.Table(FuncRef, entries, -1)
+			m.Elements(0, yield)
+			call = Code(I32Const(0), CallIndirect(m.Type(nil, Types{I32}), 0))
+		}
+		var body []byte
+		for range calls {
+			body = append(append(body, call...), Op(Drop)...)
+		}
+		result, err := load(t, newRuntime(t, Limits{}), m.Evaluate(nil, body, Echo())).Call(t.Context(), nil, CallOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return result.Fuel
+	}
+	named := used(0)
+	if named < calls*hostCall {
+		t.Errorf("%d calls took %d units", calls, named)
+	}
+	for _, entries := range []uint32{1, smallTable + 1} {
+		if n := used(entries); n < named || n > named+calls*20 {
+			t.Errorf("through a table of %d entries %d units, by name %d", entries, n, named)
+		}
 	}
 }

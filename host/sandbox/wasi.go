@@ -146,6 +146,9 @@ func instantiateWASI(ctx context.Context, r wazero.Runtime) error {
 	return nil
 }
 
+// hostCall is what a call into Go is charged with, in fuel, whichever instruction made it.
+const hostCall = 500
+
 // bind makes the function that wazero calls.
 func (f wasiFunction) bind(name string) api.GoModuleFunc {
 	if name == "proc_exit" {
@@ -154,6 +157,9 @@ func (f wasiFunction) bind(name string) api.GoModuleFunc {
 	return func(ctx context.Context, m api.Module, stack []uint64) {
 		errno := uint32(errnoNosys)
 		h, ok := ctx.Value(hostKey{}).(*host)
+		if ok {
+			h.gauge.charge(hostCall)
+		}
 		if ok && f.answer != nil && m.Memory() != nil {
 			errno = f.answer(h, m.Memory(), stack)
 		}

@@ -38,7 +38,7 @@ func printDisk() error {
 // disk returns what the disk alone takes of a transition on SQLite: the median time
 // of writing as much as it adds to the log, durably, in a file in dir.
 func disk(dir string) (median time.Duration, err error) {
-	f, err := os.OpenFile(filepath.Join(dir, "log"), os.O_RDWR|os.O_CREATE|os.O_EXCL|syscall.O_DSYNC, 0o600)
+	f, err := os.OpenFile(filepath.Join(dir, "log"), os.O_RDWR|os.O_CREATE|os.O_EXCL|syscall.O_SYNC, 0o600)
 	if err != nil {
 		return 0, err
 	}

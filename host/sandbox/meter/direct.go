@@ -22,7 +22,8 @@ type directory struct {
 
 // maxDirect bounds the code that a table becomes, and so the time to compile it: a call
 // for each entry and type, and what that passes. It is 6,500 entries of Go's functions,
-// which take half a second.
+// which take half a second. So many blocks within blocks, and branches of one table, are
+// more than a guest may have of its own; what compiling them takes is bounded by this.
 const maxDirect = 1 << 15
 
 // What is left of the table: entries of which a call fails as it should, for an index

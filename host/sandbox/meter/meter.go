@@ -16,7 +16,7 @@ import (
 )
 
 // Version changes whenever the same input would give other output.
-const Version = 5
+const Version = 6
 
 // Options say how to rewrite.
 type Options struct {
