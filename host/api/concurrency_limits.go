@@ -76,7 +76,7 @@ func (s *server) deleteTagLimit(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Store.DeleteConcurrencyLimit(r.Context(), id.String()); err != nil {
 		return notFound(err, limitMissing)
 	}
-	return s.null(w, r)
+	return s.null(w)
 }
 
 func (s *server) deleteTagLimitByTag(w http.ResponseWriter, r *http.Request) error {
@@ -87,7 +87,7 @@ func (s *server) deleteTagLimitByTag(w http.ResponseWriter, r *http.Request) err
 	if err := s.Store.DeleteConcurrencyLimit(r.Context(), l.ID.String()); err != nil {
 		return notFound(err, limitMissing)
 	}
-	return s.null(w, r)
+	return s.null(w)
 }
 
 type resetTagLimit struct {
@@ -108,7 +108,7 @@ func (s *server) resetTagLimit(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Store.ResetTagLimit(r.Context(), pathText(r, "tag"), body.SlotOverride, s.tagSlotEnd()); err != nil {
 		return notFound(err, limitMissing)
 	}
-	return s.null(w, r)
+	return s.null(w)
 }
 
 // tagSlotEnd is the end of a lease that its client cannot renew: none to speak of.

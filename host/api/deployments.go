@@ -272,11 +272,11 @@ func (s *server) setPaused(w http.ResponseWriter, r *http.Request, paused bool, 
 	if err != nil {
 		return notFound(err, deploymentNotFound)
 	}
-	return s.null(w, r)
+	return s.null(w)
 }
 
 // null answers 200 with null, what an operation without a reply has.
-func (s *server) null(w http.ResponseWriter, r *http.Request) error {
+func (s *server) null(w http.ResponseWriter) error {
 	s.encode(w, http.StatusOK, func(b []byte) []byte { return append(b, "null"...) })
 	return nil
 }

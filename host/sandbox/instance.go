@@ -166,15 +166,10 @@ func (inst *instance) waitTurn() {
 	default:
 	}
 	started := time.Now()
-	timer := time.NewTimer(inst.watch.deadline.Sub(started))
-	defer timer.Stop()
-	select {
-	case turns <- struct{}{}:
+	if why := wait(inst.watch.ctx, inst.watch.deadline, turns); why != "" {
+		inst.watch.end(why) // busy, not late: that others took the turns is not the guest's fault
+	} else {
 		inst.turn = turnTaken
-	case <-timer.C:
-		inst.watch.end(KindBusy) // that others took the turns is not the guest's fault
-	case <-inst.watch.ctx.Done():
-		inst.watch.end(KindCancelled)
 	}
 	inst.linear.waited(started)
 }

@@ -188,13 +188,8 @@ func (l *linear) ownsMany(i *image) bool {
 		return false
 	}
 	pages := uint64(0)
-	err := l.ownPages(i, len(l.bytes), func(regions []pageRegion) error {
-		for _, r := range regions {
-			pages += (r.end - r.start) >> pageSizeBits
-		}
-		return nil
-	})
-	return err == nil && pages > manyDirty
+	err := l.ownPages(i, len(l.bytes), func(regions []pageRegion) error { return countDirty(&pages, regions) })
+	return errors.Is(err, errTooDirty)
 }
 
 // populate makes the first size bytes the memory's own before anybody reads them. The
@@ -236,6 +231,16 @@ func (a *scanArgument) scan(pagemap *os.File) (int, syscall.Errno) {
 	return int(n), errno
 }
 
+// countDirty adds the pages of regions. Errors: errTooDirty.
+func countDirty(pages *uint64, regions []pageRegion) error {
+	for _, r := range regions {
+		if *pages += (r.end - r.start) >> pageSizeBits; *pages > manyDirty {
+			return errTooDirty
+		}
+	}
+	return nil
+}
+
 // copyDirty copies back the pages that are no longer the file's own, and clears
 // those that there were not. A page becomes this memory's own by a fault and is so
 // from then on: without a fault since the last scan, they are the ones that it
@@ -248,10 +253,8 @@ func (l *linear) copyDirty(i *image, size int) error {
 	l.dirty = -1
 	pages, all := uint64(0), 0
 	err := l.ownPages(i, size, func(regions []pageRegion) error {
-		for _, r := range regions {
-			if pages += (r.end - r.start) >> pageSizeBits; pages > manyDirty {
-				return errTooDirty
-			}
+		if err := countDirty(&pages, regions); err != nil {
+			return err
 		}
 		l.copyBack(i, size, regions)
 		all += len(regions)

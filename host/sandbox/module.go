@@ -185,15 +185,27 @@ func (m *Module) acquire(ctx context.Context, deadline time.Time) *CallError {
 		return nil
 	default:
 	}
+	switch kind := wait(ctx, deadline, m.slots); kind {
+	case KindCancelled:
+		return &CallError{Kind: kind, Reason: ctx.Err().Error()}
+	case KindBusy:
+		return &CallError{Kind: kind, Reason: fmt.Sprintf("%d calls were running for %s", m.limits.Concurrency, m.limits.Deadline)}
+	}
+	return nil
+}
+
+// wait waits for room for a token, and says why it did not leave one: KindCancelled,
+// KindBusy, or "" if it did.
+func wait(ctx context.Context, deadline time.Time, tokens chan<- struct{}) CallErrorKind {
 	timer := time.NewTimer(time.Until(deadline))
 	defer timer.Stop()
 	select {
-	case m.slots <- struct{}{}:
-		return nil
+	case tokens <- struct{}{}:
+		return ""
 	case <-ctx.Done():
-		return &CallError{Kind: KindCancelled, Reason: ctx.Err().Error()}
+		return KindCancelled
 	case <-timer.C:
-		return &CallError{Kind: KindBusy, Reason: fmt.Sprintf("%d calls were running for %s", m.limits.Concurrency, m.limits.Deadline)}
+		return KindBusy
 	}
 }
 

@@ -271,7 +271,7 @@ func (g *group) one(t *testing.T, s *server, c *crew, l *line) *bucket {
 	counted := &bucket{}
 	c.into.Store(counted)
 	fire(t, g.cadence, shots)
-	if l == nil || l.none {
+	if l.harmless() {
 		c.into.Store(&g.guards.none)
 	} else {
 		c.into.Store(&g.guards.bomb)
@@ -293,7 +293,7 @@ func (g *group) prepare(t *testing.T, s *server, l *line) (runs []string, shots 
 		s.instead(t, digest)
 		return s.failing(t, g.cadence.volleys)
 	}
-	if l == nil || l.none {
+	if l.harmless() {
 		return nil, s.uploads(zeros(len(b.Wasm)), g.cadence.volleys)
 	}
 	return nil, s.uploads(l.bomb, g.cadence.volleys)
@@ -303,7 +303,7 @@ func (g *group) prepare(t *testing.T, s *server, l *line) (runs []string, shots 
 func (s *server) met(t *testing.T, l *line, run string) {
 	kind := failure(s.decision(t, run))
 	switch {
-	case l == nil || l.none:
+	case l.harmless():
 		if kind != "" {
 			t.Errorf("without a bomb: run %s failed by %q", run, kind)
 		}

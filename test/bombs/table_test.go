@@ -29,6 +29,10 @@ type line struct {
 	change        change
 }
 
+// harmless reports whether there is no bomb in the slices of l, which are of no row if
+// l is nil.
+func (l *line) harmless() bool { return l == nil || l.none }
+
 // heading explains the table.
 const heading = `
 %s: 16 at once meet the bomb beside 8 clients.

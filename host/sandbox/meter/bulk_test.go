@@ -2,7 +2,6 @@ package meter
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"testing"
 
@@ -88,8 +87,7 @@ func bulkSides(t *testing.T) (plain, ours api.Module, metered *Metered, counted 
 	if _, err := wasm.Decode(metered.Bytes, wasm.Caps{}); err != nil {
 		t.Fatal(err)
 	}
-	r := wazero.NewRuntimeWithConfig(t.Context(), wazero.NewRuntimeConfigCompiler().WithCoreFeatures(api.CoreFeaturesV2))
-	t.Cleanup(func() { _ = r.Close(context.Background()) })
+	r := runtimeOf(t, wazero.NewRuntimeConfigCompiler())
 	counted = &turns{bytes: make([]byte, bulkMemory)}
 	with := experimental.WithMemoryAllocator(t.Context(), experimental.MemoryAllocatorFunc(func(_, _ uint64) experimental.LinearMemory { return counted }))
 	config := wazero.NewModuleConfig().WithName("")

@@ -1,7 +1,6 @@
 package meter
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -210,8 +209,7 @@ func tableEntries(t *testing.T, metered *Metered) uint32 {
 // start makes an instance in native code.
 func start(t *testing.T, module []byte) api.Module {
 	t.Helper()
-	r := wazero.NewRuntimeWithConfig(t.Context(), wazero.NewRuntimeConfigCompiler().WithCoreFeatures(api.CoreFeaturesV2))
-	t.Cleanup(func() { _ = r.Close(context.Background()) })
+	r := runtimeOf(t, wazero.NewRuntimeConfigCompiler())
 	guest, err := r.InstantiateWithConfig(t.Context(), module, wazero.NewModuleConfig().WithName(""))
 	if err != nil {
 		t.Fatal(err)

@@ -52,11 +52,17 @@ func FuzzRewrite(f *testing.F) {
 // at once. Compiled, the specification's suite is compared.
 func instantiate(t *testing.T, b []byte) (api.Module, string) {
 	t.Helper()
-	config := wazero.NewRuntimeConfigInterpreter().WithCoreFeatures(api.CoreFeaturesV2).WithMemoryLimitPages(8)
-	r := wazero.NewRuntimeWithConfig(t.Context(), config)
-	t.Cleanup(func() { _ = r.Close(context.Background()) })
+	r := runtimeOf(t, wazero.NewRuntimeConfigInterpreter().WithMemoryLimitPages(8))
 	m, err := r.InstantiateWithConfig(t.Context(), b, wazero.NewModuleConfig().WithName(""))
 	return m, first(err)
+}
+
+// runtimeOf is a runtime until the end of the test.
+func runtimeOf(t *testing.T, config wazero.RuntimeConfig) wazero.Runtime {
+	t.Helper()
+	r := wazero.NewRuntimeWithConfig(t.Context(), config.WithCoreFeatures(api.CoreFeaturesV2))
+	t.Cleanup(func() { _ = r.Close(context.Background()) })
+	return r
 }
 
 // agree calls every exported function metered, and plain if it ended by itself.
