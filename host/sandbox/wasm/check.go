@@ -10,10 +10,12 @@ func (v *validator) check(in *Instr) {
 		if in.Op == OpIf {
 			v.want(I32)
 		}
-		params, results := v.blockTypes(in.Block)
-		v.wantAll(params)
+		if k := in.Block.Index; k >= 0 && !v.inRange("type", uint32(k), len(v.m.Types)) {
+			return
+		}
+		v.wantAll(v.params(in.Block))
 		if v.err == nil {
-			v.push(in.Op, params, results)
+			v.push(in.Op, in.Block)
 		}
 	case OpElse:
 		f := v.close()
@@ -21,7 +23,7 @@ func (v *validator) check(in *Instr) {
 			v.bad("an else without its if")
 			return
 		}
-		v.push(OpElse, f.params, f.results)
+		v.push(OpElse, f.block)
 	case OpEnd:
 		v.end()
 	case OpBr, OpBrIf, OpBrTable, OpReturn:
@@ -80,11 +82,12 @@ func (v *validator) end() {
 	if v.err != nil {
 		return
 	}
-	if f.op == OpIf && !sameTypes(f.params, f.results) {
+	results := v.results(f.block)
+	if f.op == OpIf && !sameTypes(v.params(f.block), results) {
 		v.bad("an if without else has other results than parameters")
 		return
 	}
-	v.putAll(f.results)
+	v.putAll(results)
 }
 
 func sameTypes(a, b []ValueType) bool { return string(bytesOf(a)) == string(bytesOf(b)) }
@@ -100,11 +103,11 @@ func bytesOf(types []ValueType) []byte {
 func (v *validator) branch(in *Instr) {
 	switch in.Op {
 	case OpBr:
-		v.wantAll(v.label(in.A).label())
+		v.wantAll(v.label(in.A))
 		v.dead()
 	case OpBrIf:
 		v.want(I32)
-		types := v.label(in.A).label()
+		types := v.label(in.A)
 		v.wantAll(types)
 		v.putAll(types)
 	case OpReturn:
@@ -116,15 +119,11 @@ func (v *validator) branch(in *Instr) {
 }
 
 func (v *validator) brTable(in *Instr) {
-	if int64(in.A) > int64(v.caps.BranchTable) {
-		v.bad("a br_table with %d targets, the limit is %d", in.A, v.caps.BranchTable)
-		return
-	}
 	v.want(I32)
-	arity := len(v.label(in.B).label())
+	arity := len(v.label(in.B))
 	targets := Reader{b: v.b, pos: in.Targets, end: in.End}
 	for range in.A {
-		types := v.label(targets.u32()).label()
+		types := v.label(targets.u32())
 		if v.err != nil {
 			return
 		}
@@ -134,7 +133,7 @@ func (v *validator) brTable(in *Instr) {
 		}
 		v.peekAll(types)
 	}
-	v.wantAll(v.label(in.B).label())
+	v.wantAll(v.label(in.B))
 	v.dead()
 }
 
@@ -144,7 +143,7 @@ func (v *validator) peekAll(types []ValueType) {
 	for k := range types {
 		at := len(v.operands) - 1 - k
 		want := types[len(types)-1-k]
-		if at < f.height {
+		if at < int(f.height) {
 			if !f.unreachable {
 				v.bad("an operand is missing")
 			}

@@ -27,10 +27,11 @@ type decoder struct {
 
 // Decode reads and validates a binary. Its error is an *Error.
 func Decode(b []byte, caps Caps) (*Module, error) {
+	caps = caps.WithDefaults()
 	d := &decoder{
-		Reader: Reader{b: b, end: len(b)},
+		Reader: Reader{b: b, end: len(b), targets: caps.BranchTable},
 		m:      &Module{Bytes: b, dataCount: -1},
-		caps:   caps.WithDefaults(),
+		caps:   caps,
 	}
 	d.header()
 	d.sections()

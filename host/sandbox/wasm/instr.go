@@ -1,9 +1,11 @@
 package wasm
 
+import "math"
+
 // BlockType is the type of a block: nothing, one result, or a function type.
 type BlockType struct {
 	Value ValueType // the one result; Unknown for none
-	Index int       // of the function type, or -1
+	Index int32     // of the function type, or -1
 }
 
 // Instr is one instruction.
@@ -132,15 +134,19 @@ func (r *Reader) blockType(in *Instr) {
 	}
 	at := r.pos
 	k := r.signed(33)
-	if k < 0 {
+	if k < 0 || k > math.MaxInt32 {
 		r.fail(at, "no block type")
 		return
 	}
-	in.Block.Index = int(k)
+	in.Block.Index = int32(k)
 }
 
 func (r *Reader) brTable(in *Instr) {
-	in.A = uint32(r.count("branch targets", 1<<30, 1))
+	limit := 1 << 30
+	if r.targets > 0 {
+		limit = r.targets
+	}
+	in.A = uint32(r.count("branch targets", limit, 1))
 	in.Targets = r.pos
 	for range in.A {
 		r.u32()

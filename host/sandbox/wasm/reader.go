@@ -8,10 +8,11 @@ import (
 // Reader reads a part of a binary. The first failure stays in err and ends all
 // reading: from then on every answer is zero.
 type Reader struct {
-	b   []byte // the whole binary
-	pos int
-	end int // reading stops here
-	err *Error
+	b       []byte // the whole binary
+	pos     int
+	end     int // reading stops here
+	targets int // that a br_table may have; 0 stands for no limit
+	err     *Error
 }
 
 // NewReader reads b from start to end.

@@ -1,21 +1,17 @@
 package wasm
 
-// frame is a block that is open.
+// frame is a block that is open. It is small, since there can be thousands before
+// one is too many.
 type frame struct {
+	block       BlockType
+	height      int32 // of the operands below the block
 	op          Op
-	params      []ValueType
-	results     []ValueType
-	height      int // of the operands below the block
 	unreachable bool
 }
 
-// label gives the types that a branch to the frame wants.
-func (f *frame) label() []ValueType {
-	if f.op == OpLoop {
-		return f.params
-	}
-	return f.results
-}
+// ofFunction stands in a frame for a function type: its block has the function's
+// results and, as parameters are locals, nothing on the stack.
+const ofFunction = -2
 
 // validator checks function bodies by the specification's algorithm. Its slices
 // are used again for each body.
@@ -35,8 +31,8 @@ func (v *validator) body(fn *FuncType, out *Body) {
 	v.fn, v.out, v.bulk = fn, out, 0
 	v.operands, v.frames = v.operands[:0], v.frames[:0]
 	v.readLocals()
-	out.Code = v.pos
-	v.push(OpBlock, nil, fn.Results)
+	out.Code, v.at = v.pos, v.pos
+	v.push(OpBlock, BlockType{Index: ofFunction})
 	for len(v.frames) > 0 && v.err == nil {
 		in := v.instr()
 		if v.err != nil {
@@ -47,10 +43,6 @@ func (v *validator) body(fn *FuncType, out *Body) {
 		if n := len(v.operands); n > out.MaxHeight {
 			out.MaxHeight = n
 		}
-	}
-	variables := len(v.locals) + 1
-	if v.work += variables * out.Blocks; v.err == nil && v.work > v.caps.JoinWork {
-		v.fail(out.Start, "variables times blocks come to %d in all functions, the limit is %d", v.work, v.caps.JoinWork)
 	}
 }
 
@@ -90,7 +82,7 @@ func (v *validator) putAll(types []ValueType) {
 // pop takes any operand.
 func (v *validator) pop() ValueType {
 	f := &v.frames[len(v.frames)-1]
-	if len(v.operands) == f.height {
+	if len(v.operands) == int(f.height) {
 		if !f.unreachable {
 			v.bad("an operand is missing")
 		}
@@ -117,22 +109,26 @@ func (v *validator) wantAll(types []ValueType) {
 }
 
 // push opens a block, whose parameters are on the stack.
-func (v *validator) push(op Op, params, results []ValueType) {
+func (v *validator) push(op Op, block BlockType) {
 	if len(v.frames) > v.caps.Nesting {
 		v.bad("blocks within blocks %d deep, the limit is %d", len(v.frames), v.caps.Nesting)
 		return
 	}
 	v.out.Blocks++
-	v.frames = append(v.frames, frame{op: op, params: params, results: results, height: len(v.operands)})
-	v.putAll(params)
+	if v.work += len(v.locals) + 1; v.work > v.caps.JoinWork {
+		v.bad("variables times blocks come to more than %d in all functions", v.caps.JoinWork)
+		return
+	}
+	v.frames = append(v.frames, frame{op: op, block: block, height: int32(len(v.operands))})
+	v.putAll(v.params(block))
 }
 
 // close takes a block's results and leaves it.
 func (v *validator) close() frame {
 	f := v.frames[len(v.frames)-1]
-	v.wantAll(f.results)
-	if v.err == nil && len(v.operands) != f.height {
-		v.bad("%d operands are left over at the end of a block", len(v.operands)-f.height)
+	v.wantAll(v.results(f.block))
+	if left := len(v.operands) - int(f.height); v.err == nil && left != 0 {
+		v.bad("%d operands are left over at the end of a block", left)
 	}
 	v.frames = v.frames[:len(v.frames)-1]
 	return f
@@ -145,12 +141,17 @@ func (v *validator) dead() {
 	f.unreachable = true
 }
 
-func (v *validator) label(n uint32) *frame {
+// label gives the types that a branch out of n blocks wants.
+func (v *validator) label(n uint32) []ValueType {
 	if int64(n) >= int64(len(v.frames)) {
 		v.bad("a branch out of %d blocks, there are %d", n, len(v.frames))
-		return &frame{}
+		return nil
 	}
-	return &v.frames[len(v.frames)-1-int(n)]
+	f := &v.frames[len(v.frames)-1-int(n)]
+	if f.op == OpLoop {
+		return v.params(f.block)
+	}
+	return v.results(f.block)
 }
 
 func (v *validator) inRange(what string, k uint32, n int) bool {
@@ -191,18 +192,25 @@ func (v *validator) checkShape(o Op) {
 	}
 }
 
-func (v *validator) blockTypes(b BlockType) (params, results []ValueType) {
+// params gives what a block of a type that exists takes from the stack.
+func (v *validator) params(b BlockType) []ValueType {
+	if b.Index >= 0 {
+		return v.m.Types[b.Index].Params
+	}
+	return nil
+}
+
+// results gives what it leaves there.
+func (v *validator) results(b BlockType) []ValueType {
 	switch {
 	case b.Index >= 0:
-		if !v.inRange("type", uint32(b.Index), len(v.m.Types)) {
-			return nil, nil
-		}
-		t := &v.m.Types[b.Index]
-		return t.Params, t.Results
+		return v.m.Types[b.Index].Results
+	case b.Index == ofFunction:
+		return v.fn.Results
 	case b.Value != Unknown:
-		return nil, single(b.Value)
+		return single(b.Value)
 	default:
-		return nil, nil
+		return nil
 	}
 }
 
