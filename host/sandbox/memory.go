@@ -69,8 +69,9 @@ type pace struct {
 	rested time.Duration
 }
 
-// leisure is for a guest that is being loaded: a quarter of a processor.
-func leisure(now time.Time) pace { return pace{stint: 2 * time.Millisecond, times: 3, since: now} }
+// leisure is for a guest that is being loaded: a quarter of a processor, and as
+// courtesy has it in pieces that others do not notice.
+func leisure(now time.Time) pace { return pace{stint: 100 * time.Microsecond, times: 3, since: now} }
 
 // courtesy is for a call that somebody waits for, but that must not keep others from
 // what they wait for: half of a processor, in pieces so short that nobody notices.

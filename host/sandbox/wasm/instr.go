@@ -19,25 +19,27 @@ type Instr struct {
 
 // Next reads one instruction without looking at what its indices mean. Use it on
 // bodies that [Decode] has found valid.
-func (r *Reader) Next() Instr { return r.instr() }
+func (r *Reader) Next() (in Instr) {
+	r.instr(&in)
+	return in
+}
 
 // U32 reads an unsigned number.
 func (r *Reader) U32() uint32 { return r.u32() }
 
-func (r *Reader) instr() Instr {
-	in := Instr{Start: r.pos, Block: BlockType{Index: -1}}
+func (r *Reader) instr(in *Instr) {
+	*in = Instr{Start: r.pos, Block: BlockType{Index: -1}}
 	in.Op = Op(r.byte())
 	if in.Op == prefixMisc || in.Op == prefixSIMD {
 		n := r.u32()
 		if n > 255 {
 			r.fail(in.Start, "unknown instruction 0x%02x %d", uint16(in.Op), n)
-			return in
+			return
 		}
 		in.Op = in.Op<<8 | Op(n)
 	}
-	r.immediates(&in)
+	r.immediates(in)
 	in.End = r.pos
-	return in
 }
 
 func (r *Reader) immediates(in *Instr) {

@@ -4,7 +4,7 @@ package wasm
 // its value if that is an i32, or a reference: to a function, or [NoFunc].
 func (d *decoder) constant(want ValueType) (value uint32, known bool) {
 	at := d.pos
-	in := d.instr()
+	in := d.Next()
 	var got ValueType
 	switch in.Op {
 	case OpI32Const:

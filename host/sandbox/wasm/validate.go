@@ -33,8 +33,9 @@ func (v *validator) body(fn *FuncType, out *Body) {
 	v.readLocals()
 	out.Code, v.at = v.pos, v.pos
 	v.push(OpBlock, BlockType{Index: ofFunction})
+	var in Instr
 	for len(v.frames) > 0 && v.err == nil {
-		in := v.instr()
+		v.instr(&in)
 		if v.err != nil {
 			return
 		}
