@@ -5,10 +5,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -109,15 +111,16 @@ func (o *options) measure(ctx context.Context, s setup) (err error) {
 	fmt.Println("|---|---|---|---|---|---|---|")
 	rates := map[string]map[string]float64{}
 	for _, row := range rows() {
+		part := slices.DeleteFunc(slices.Clone(field), func(c *contestant) bool {
+			return (c.name == bare || c.name == unsynced) && !row.decides
+		})
+		results, err := o.turns(ctx, part, row, s.clients)
+		if err != nil {
+			return err
+		}
 		rates[row.name] = map[string]float64{}
-		for _, c := range field {
-			if (c.name == bare || c.name == unsynced) && !row.decides {
-				continue
-			}
-			r, err := c.driver.measure(ctx, row, s.clients, o.row)
-			if err != nil {
-				return fmt.Errorf("%s, %s: %w", c.name, row.name, err)
-			}
+		for _, c := range part {
+			r := results[c.name]
 			rates[row.name][c.name] = r.rate()
 			fmt.Printf("| %s | %s | %.0f | %.2f | %.2f | %d | %d |\n", row.name, c.name, r.rate(), r.percentile(50), r.percentile(99), r.errors, r.errors+len(r.took))
 		}
@@ -134,7 +137,38 @@ func (o *options) measure(ctx context.Context, s setup) (err error) {
 	return nil
 }
 
-// enter starts a contestant on a database of its own.
+// turns measures a row in turns, back and forth, so that a machine which gets slower
+// does so for all alike.
+func (o *options) turns(ctx context.Context, field []*contestant, row row, clients int) (map[string]*result, error) {
+	results := map[string]*result{}
+	order := slices.Clone(field)
+	for range 2 {
+		for _, c := range order {
+			r, err := c.turn(ctx, row, clients, o.row/2)
+			if err != nil {
+				return nil, fmt.Errorf("%s, %s: %w", c.name, row.name, err)
+			}
+			if results[c.name] == nil {
+				results[c.name] = &result{}
+			}
+			results[c.name].add(r)
+		}
+		slices.Reverse(order)
+	}
+	return results, nil
+}
+
+// turn lets one server run for a while. All others stand still: what one puts off to
+// do it later, it does in a turn of its own.
+func (c *contestant) turn(ctx context.Context, row row, clients int, lasting time.Duration) (r *result, err error) {
+	if err := c.server.Resume(); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, c.server.Pause()) }()
+	return c.driver.measure(ctx, row, clients, lasting)
+}
+
+// enter starts a contestant on a database of its own, and pauses it.
 func enter(ctx context.Context, name string, s setup) (*contestant, error) {
 	o := servers.Options{Kind: servers.Interlock}
 	switch name {
@@ -160,6 +194,9 @@ func enter(ctx context.Context, name string, s setup) (*contestant, error) {
 	if c.server, err = servers.Start(ctx, o); err == nil {
 		c.driver, err = newDriver(ctx, c.server.URL)
 	}
+	if err == nil {
+		err = c.server.Pause()
+	}
 	if err != nil {
 		_ = c.end() // the error that stopped it matters
 		return nil, err
@@ -170,7 +207,7 @@ func enter(ctx context.Context, name string, s setup) (*contestant, error) {
 func (c *contestant) end() error {
 	var err error
 	if c.server != nil {
-		err = c.server.Stop()
+		err = errors.Join(c.server.Resume(), c.server.Stop())
 	}
 	if dropErr := c.drop(); err == nil {
 		err = dropErr

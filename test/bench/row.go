@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,31 +20,31 @@ import (
 type row struct {
 	name    string
 	decides bool // policies take part
-	once    func(ctx context.Context, d *driver, r *result) error
+	once    func(ctx context.Context, c *client) error
 }
 
 func rows() []row {
 	return []row{
-		{"create", true, func(ctx context.Context, d *driver, r *result) error {
-			_, err := d.create(ctx, r)
+		{"create", true, func(ctx context.Context, c *client) error {
+			_, err := c.create(ctx)
 			return err
 		}},
-		{"create, Running, Completed", true, func(ctx context.Context, d *driver, r *result) error {
-			return d.through(ctx, r, "RUNNING", "COMPLETED")
+		{"create, Running, Completed", true, func(ctx context.Context, c *client) error {
+			return c.through(ctx, "RUNNING", "COMPLETED")
 		}},
-		{"create, Running, Failed (retry), Running, Failed", true, func(ctx context.Context, d *driver, r *result) error {
-			return d.through(ctx, r, "RUNNING", "FAILED", "RUNNING", "FAILED")
+		{"create, Running, Failed (retry), Running, Failed", true, func(ctx context.Context, c *client) error {
+			return c.through(ctx, "RUNNING", "FAILED", "RUNNING", "FAILED")
 		}},
-		{"read", false, func(ctx context.Context, d *driver, r *result) error {
-			_, err := d.send(ctx, r, http.MethodGet, "/flow_runs/"+d.run, nil)
+		{"read", false, func(ctx context.Context, c *client) error {
+			_, err := c.send(ctx, http.MethodGet, "/flow_runs/"+c.run, nil)
 			return err
 		}},
-		{"filter 200", false, func(ctx context.Context, d *driver, r *result) error {
-			_, err := d.send(ctx, r, http.MethodPost, "/flow_runs/filter", d.filterBody)
+		{"filter 200", false, func(ctx context.Context, c *client) error {
+			_, err := c.send(ctx, http.MethodPost, "/flow_runs/filter", c.filterBody)
 			return err
 		}},
-		{"100 logs", false, func(ctx context.Context, d *driver, r *result) error {
-			_, err := d.send(ctx, r, http.MethodPost, "/logs/", d.logsBody)
+		{"100 logs", false, func(ctx context.Context, c *client) error {
+			_, err := c.send(ctx, http.MethodPost, "/logs/", c.logsBody)
 			return err
 		}},
 	}
@@ -55,6 +56,13 @@ type result struct {
 	took   []time.Duration // of good requests
 	errors int
 	wall   time.Duration
+}
+
+// add takes in what another measurement or client saw.
+func (r *result) add(other *result) {
+	r.took = append(r.took, other.took...)
+	r.errors += other.errors
+	r.wall += other.wall
 }
 
 func (r *result) rate() float64 {
@@ -75,7 +83,7 @@ func (r *result) percentile(p int) float64 {
 
 // driver sends the load to one server.
 type driver struct {
-	client     *rest.Client
+	url        string
 	createBody []byte
 	filterBody []byte
 	logsBody   []byte
@@ -86,7 +94,7 @@ type driver struct {
 const filtered = 200
 
 func newDriver(ctx context.Context, url string) (*driver, error) {
-	d := &driver{client: rest.New(url, 0)}
+	d := &driver{url: url}
 	patient := rest.New(url, 50)
 	var flow, run struct{ ID string }
 	if err := patient.Post(ctx, "/flows/", map[string]any{"name": "bench"}, &flow); err != nil {
@@ -122,13 +130,21 @@ func (d *driver) measure(ctx context.Context, r row, clients int, lasting time.D
 	defer end()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	parts := make([]result, clients)
+	crew := make([]client, clients)
+	for i := range crew {
+		w, err := newWire(d.url)
+		if err != nil {
+			return nil, err
+		}
+		defer w.close()
+		crew[i] = client{driver: d, wire: w}
+	}
 	began := time.Now()
 	var wg sync.WaitGroup
-	for i := range parts {
+	for i := range crew {
 		wg.Go(func() {
 			for time.Since(began) < lasting && ctx.Err() == nil {
-				if err := r.once(ctx, d, &parts[i]); err != nil {
+				if err := r.once(ctx, &crew[i]); err != nil {
 					cancel(err)
 				}
 			}
@@ -136,9 +152,8 @@ func (d *driver) measure(ctx context.Context, r row, clients int, lasting time.D
 	}
 	wg.Wait()
 	all := &result{wall: time.Since(began)}
-	for _, p := range parts {
-		all.took = append(all.took, p.took...)
-		all.errors += p.errors
+	for _, c := range crew {
+		all.add(&c.result)
 	}
 	if cause := context.Cause(ctx); !errors.Is(cause, errUnanswered) {
 		return all, cause
@@ -153,46 +168,74 @@ const patience = time.Second
 // errUnanswered ends requests that took too long. They count as errors.
 var errUnanswered = errors.New("no answer by the end of the measurement")
 
+// client is one of those that send at the same time.
+type client struct {
+	*driver
+	wire   *wire
+	result result
+}
+
 // send counts one request. It returns nil for a reply that is not good and for
 // a connection that broke; an error ends the measurement.
-func (d *driver) send(ctx context.Context, r *result, method, path string, body []byte) (*rest.Reply, error) {
-	q := rest.Request{Method: method, Path: path}
-	if body != nil {
-		q.Body = body
-	}
-	reply, err := d.client.Do(ctx, q)
+func (c *client) send(ctx context.Context, method, path string, body []byte) (*reply, error) {
+	r, err := c.wire.do(ctx, method, path, body)
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, errUnanswered) {
 		return nil, cause
 	}
-	if err != nil || reply.Status != http.StatusOK && reply.Status != http.StatusCreated {
-		r.errors++
+	if err != nil || r.status != http.StatusOK && r.status != http.StatusCreated {
+		c.result.errors++
 		return nil, nil
 	}
-	r.took = append(r.took, reply.Received.Sub(reply.Sent))
-	return reply, nil
+	c.result.took = append(c.result.took, r.took)
+	return r, nil
 }
 
 // create makes a run and returns its id, "" if the server refused.
-func (d *driver) create(ctx context.Context, r *result) (string, error) {
-	reply, err := d.send(ctx, r, http.MethodPost, "/flow_runs/", d.createBody)
-	if err != nil || reply == nil {
+func (c *client) create(ctx context.Context) (string, error) {
+	r, err := c.send(ctx, http.MethodPost, "/flow_runs/", c.createBody)
+	if err != nil || r == nil {
 		return "", err
 	}
-	var run struct{ ID string }
-	err = reply.JSON(&run)
-	return run.ID, err
+	return idOf(r.body)
+}
+
+// idOf returns the id in an object, and reads no further than that.
+func idOf(object []byte) (string, error) {
+	dec := json.NewDecoder(bytes.NewReader(object))
+	for depth, key := 0, ""; ; {
+		t, err := dec.Token()
+		if err != nil {
+			return "", fmt.Errorf("no id in %.200q: %w", object, err)
+		}
+		switch t := t.(type) {
+		case json.Delim:
+			if t == '{' || t == '[' {
+				depth++
+			} else {
+				depth--
+			}
+			key = ""
+		case string:
+			if depth == 1 && key == "id" {
+				return t, nil
+			}
+			key = t
+		default:
+			key = ""
+		}
+	}
 }
 
 // through makes a run and proposes states, until one is not answered well.
-func (d *driver) through(ctx context.Context, r *result, types ...string) error {
-	id, err := d.create(ctx, r)
+func (c *client) through(ctx context.Context, types ...string) error {
+	id, err := c.create(ctx)
 	if err != nil || id == "" {
 		return err
 	}
 	for _, kind := range types {
 		body := fmt.Appendf(nil, `{"state":{"type":%q,"state_details":{"transition_id":%q}}}`, kind, uuid.NewString())
-		reply, err := d.send(ctx, r, http.MethodPost, "/flow_runs/"+id+"/set_state", body)
-		if err != nil || reply == nil {
+		r, err := c.send(ctx, http.MethodPost, "/flow_runs/"+id+"/set_state", body)
+		if err != nil || r == nil {
 			return err
 		}
 	}

@@ -259,6 +259,13 @@ func (s *Server) Kill() {
 	s.exited <- err
 }
 
+// Pause has the server and all that it started stand still until Resume. It is none of
+// what a server has to cope with: it leaves the machine to what is measured beside it.
+func (s *Server) Pause() error { return syscall.Kill(-s.PID, syscall.SIGSTOP) }
+
+// Resume ends a Pause. A server that runs runs on.
+func (s *Server) Resume() error { return syscall.Kill(-s.PID, syscall.SIGCONT) }
+
 func (s *Server) clean() {
 	if s.log != nil {
 		s.log.Close()
