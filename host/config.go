@@ -185,13 +185,20 @@ func text(field func(*Config) *string) func(*Config, string) error {
 	return func(c *Config, v string) error { *field(c) = v; return nil }
 }
 
-// origins reads origins as browsers send them.
+// origins reads origins and keeps them as browsers send them: in small letters, and
+// without the port that goes with the scheme.
 func origins(c *Config, v string) error {
 	all := listed(strings.ToLower(v))
-	for _, origin := range all {
+	for i, origin := range all {
 		u, err := url.Parse(origin)
 		if origin != "*" && (err != nil || u.Host == "" || u.Scheme+"://"+u.Host != origin) {
 			return fmt.Errorf("wants origins such as http://ui:8080, without a path and with commas between them, or *")
+		}
+		switch {
+		case strings.HasPrefix(origin, "http://"):
+			all[i] = strings.TrimSuffix(origin, ":80")
+		case strings.HasPrefix(origin, "https://"):
+			all[i] = strings.TrimSuffix(origin, ":443")
 		}
 	}
 	c.CORSOrigins = strings.Join(all, ",")

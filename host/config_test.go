@@ -27,7 +27,7 @@ func TestFromEnvironment(t *testing.T) {
 		"PREFECT_DEPLOYMENT_CONCURRENCY_SLOT_WAIT_SECONDS":             "0",
 		"PREFECT_SERVER_TASKS_TAG_CONCURRENCY_SLOT_WAIT_SECONDS":       "2",
 		"INTERLOCK_HOME":                                               "/data",
-		"PREFECT_SERVER_CORS_ALLOWED_ORIGINS":                          " http://UI:8080, https://[::1] ,",
+		"PREFECT_SERVER_CORS_ALLOWED_ORIGINS":                          " http://UI:8080, https://[::1]:443, http://ui:443 ,",
 		"PREFECT_SERVER_API_CORS_ALLOWED_METHODS":                      "GET,POST",
 		"INTERLOCK_QUARANTINE_AFTER":                                   "3",
 		"INTERLOCK_SQLITE_SYNC":                                        "false",
@@ -43,7 +43,7 @@ func TestFromEnvironment(t *testing.T) {
 	want.DeploymentLease, want.DeploymentSlotWait, want.TagSlotWait = 60500*time.Millisecond, 0, 2*time.Second
 	want.LogLevel, want.Services, want.Home = slog.LevelWarn, false, "/data"
 	want.QuarantineAfter, want.SQLiteSync = 3, false
-	want.CORSOrigins, want.CORSMethods = "http://ui:8080,https://[::1]", "GET,POST"
+	want.CORSOrigins, want.CORSMethods = "http://ui:8080,https://[::1],http://ui:443", "GET,POST"
 	if c != want {
 		t.Errorf("got  %+v\nwant %+v", c, want)
 	}
