@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -18,7 +19,11 @@ func (db *DB) WriteEvents(ctx context.Context, events []*prefect.Event) error {
 	if len(events) == 0 {
 		return nil
 	}
-	return db.write(ctx, func(tx *tx) error { return writeEvents(ctx, tx, events) })
+	rows, err := db.eventRows(events)
+	if err != nil {
+		return err
+	}
+	return db.write(ctx, func(tx *tx) error { return writeEvents(ctx, tx, rows) })
 }
 
 // relayUnit is how many events RelayEvents stores at once on SQLite, where a
@@ -30,9 +35,13 @@ const relayUnit = 16
 // is deleted; an error says that not all are. On SQLite a power cut may undo it:
 // then the rows are there to be relayed again.
 func (db *DB) RelayEvents(ctx context.Context, events []*prefect.Event, seqs []int64) error {
+	rows, err := db.eventRows(events)
+	if err != nil {
+		return err
+	}
 	relay := func(from, to int) func(*tx) error {
 		return func(tx *tx) error {
-			if err := writeEvents(ctx, tx, events[from:to]); err != nil {
+			if err := writeEvents(ctx, tx, rows[from:to]); err != nil {
 				return err
 			}
 			return deleteOutbox(ctx, tx, seqs[from:to])
@@ -48,8 +57,53 @@ func (db *DB) RelayEvents(ctx context.Context, events []*prefect.Event, seqs []i
 	return db.translate(db.writer.doLate(ctx, units))
 }
 
-func writeEvents(ctx context.Context, tx *tx, events []*prefect.Event) error {
-	for part := range parts(events) {
+// eventRow is what an event becomes in the database. It is made before the transaction,
+// in which others wait.
+type eventRow struct {
+	id        uuid.UUID
+	columns   []any   // of events
+	resources [][]any // of event_resources: each one's columns
+}
+
+func (db *DB) eventRows(events []*prefect.Event) ([]eventRow, error) {
+	rows, now := make([]eventRow, len(events)), db.now()
+	for i, e := range events {
+		resource, err := marshal(e.Resource)
+		if err != nil {
+			return nil, err
+		}
+		related := json.RawMessage("[]")
+		if len(e.Related) > 0 {
+			if related, err = marshal(e.Related); err != nil {
+				return nil, err
+			}
+		}
+		rows[i] = eventRow{id: e.ID, columns: db.d.args(e.ID, now, now, e.Occurred, e.Event, e.Resource.ID(), resource, e.RelatedIDs(), related, object(e.Payload),
+			e.Received, now, e.Follows)}
+		if err := db.d.addResource(&rows[i], e, e.Resource, "", now); err != nil {
+			return nil, err
+		}
+		for _, r := range e.Related {
+			if err := db.d.addResource(&rows[i], e, r, r.Role(), now); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return rows, nil
+}
+
+func (d *dialect) addResource(row *eventRow, e *prefect.Event, r prefect.Resource, role string, now prefect.Time) error {
+	rest, err := marshal(r.Without(prefect.LabelID, prefect.LabelRole))
+	if err != nil {
+		return err
+	}
+	// The column holds JSON that is not null, also without any label.
+	row.resources = append(row.resources, d.args(prefect.NewID(), now, now, e.Occurred, r.ID(), role, object(rest), e.ID))
+	return nil
+}
+
+func writeEvents(ctx context.Context, tx *tx, rows []eventRow) error {
+	for part := range parts(rows) {
 		if err := insertEvents(ctx, tx, part); err != nil {
 			return err
 		}
@@ -57,25 +111,13 @@ func writeEvents(ctx context.Context, tx *tx, events []*prefect.Event) error {
 	return nil
 }
 
-func insertEvents(ctx context.Context, tx *tx, events []*prefect.Event) error {
-	now := tx.now()
-	args := make([]any, 0, 13*len(events))
-	for _, e := range events {
-		resource, err := marshal(e.Resource)
-		if err != nil {
-			return err
-		}
-		related := json.RawMessage("[]")
-		if len(e.Related) > 0 {
-			if related, err = marshal(e.Related); err != nil {
-				return err
-			}
-		}
-		args = append(args, tx.d.args(e.ID, now, now, e.Occurred, e.Event, e.Resource.ID(), resource, e.RelatedIDs(), related, object(e.Payload),
-			e.Received, now, e.Follows)...)
+func insertEvents(ctx context.Context, tx *tx, rows []eventRow) error {
+	args := make([]any, 0, 13*len(rows))
+	for _, row := range rows {
+		args = append(args, row.columns...)
 	}
 	ids, err := all(ctx, tx, scanID, "INSERT INTO events (id, created, updated, occurred, event, resource_id, resource, related_resource_ids, related, payload, received, recorded, follows) VALUES "+
-		rowsOf(len(events), "("+placeholders(13)+")")+" ON CONFLICT (id) DO NOTHING RETURNING id", args...)
+		rowsOf(len(rows), "("+placeholders(13)+")")+" ON CONFLICT (id) DO NOTHING RETURNING id", args...)
 	if err != nil {
 		return wrapf(err, "insert events")
 	}
@@ -83,42 +125,22 @@ func insertEvents(ctx context.Context, tx *tx, events []*prefect.Event) error {
 	for _, id := range ids {
 		inserted[id] = true
 	}
-	return insertEventResources(ctx, tx, events, inserted, now)
-}
-
-// eventResource is a row of event_resources.
-type eventResource struct {
-	event *prefect.Event
-	prefect.Resource
-	role string
+	return insertEventResources(ctx, tx, rows, inserted)
 }
 
 // insertEventResources stores the resources of those events that were inserted,
 // each event's once though it may stand in the list twice.
-func insertEventResources(ctx context.Context, tx *tx, events []*prefect.Event, inserted map[uuid.UUID]bool, now prefect.Time) error {
-	var rows []eventResource
-	for _, e := range events {
-		if !inserted[e.ID] {
-			continue
-		}
-		delete(inserted, e.ID)
-		rows = append(rows, eventResource{e, e.Resource, ""})
-		for _, r := range e.Related {
-			rows = append(rows, eventResource{e, r, r.Role()})
+func insertEventResources(ctx context.Context, tx *tx, rows []eventRow, inserted map[uuid.UUID]bool) error {
+	var resources [][]any
+	for _, row := range rows {
+		if inserted[row.id] {
+			delete(inserted, row.id)
+			resources = append(resources, row.resources...)
 		}
 	}
-	for part := range parts(rows) {
-		args := make([]any, 0, 8*len(part))
-		for _, r := range part {
-			rest, err := marshal(r.Without(prefect.LabelID, prefect.LabelRole))
-			if err != nil {
-				return err
-			}
-			// The column holds JSON that is not null, also without any label.
-			args = append(args, tx.d.args(prefect.NewID(), now, now, r.event.Occurred, r.ID(), r.role, object(rest), r.event.ID)...)
-		}
+	for part := range parts(resources) {
 		if _, err := tx.ExecContext(ctx, "INSERT INTO event_resources (id, created, updated, occurred, resource_id, resource_role, resource, event_id) VALUES "+
-			rowsOf(len(part), "("+placeholders(8)+")"), args...); err != nil {
+			rowsOf(len(part), "("+placeholders(8)+")"), slices.Concat(part...)...); err != nil {
 			return wrapf(err, "insert resources of events")
 		}
 	}
