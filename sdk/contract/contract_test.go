@@ -143,6 +143,14 @@ func TestParseVerdict(t *testing.T) {
 	}
 }
 
+func TestTheLongestReasonMayBeEscaped(t *testing.T) {
+	text := `{"decisions":[{"rule":"R","decision":"REJECT","reason":"` + strings.Repeat(`\u0072`, abi.MaxReason) + `"}]}`
+	v, err := ParseVerdict([]byte(text), flowCall(flowRule("R")))
+	if err != nil || v.Decisions[0].Reason != strings.Repeat("r", abi.MaxReason) {
+		t.Errorf("%+v, %v", v, err)
+	}
+}
+
 func TestParseVerdictWithAnError(t *testing.T) {
 	call := flowCall(flowRule("A"), flowRule("B"))
 	v, err := ParseVerdict([]byte(`{"decisions":[{"rule":"A","decision":"ACCEPT"}],"error":"B: no idea"}`), call)
@@ -206,6 +214,9 @@ func TestParseVerdictRefuses(t *testing.T) {
 		{one(`"decision":"REJECT","reason":"r","delay_seconds":3`), plain, "is for WAIT"},
 		{one(`"decision":"REJECT","reason":"r","state":null`), fresh, "needs a run that has one"},
 		{one(`"decision":"REJECT","reason":"` + strings.Repeat("r", abi.MaxReason+1) + `"`), plain, "longer"},
+		{one(`"decision":"REJECT","reason":"` + strings.Repeat(`\u0072`, abi.MaxReason+1) + `"`), plain, "longer"},
+		{one(`"decision":"REJECT","reason":"` + strings.Repeat("r", 60_000) + `"`), plain, "longer"},
+		{one(`"decision":"REJECT","reason":7`), plain, "not a text"},
 		{one(`"decision":"WAIT","reason":"r"`), plain, "is for WAIT"},
 		{one(`"decision":"WAIT","reason":"r","delay_seconds":1.5`), plain, "whole number"},
 		{one(`"decision":"WAIT","reason":"r","delay_seconds":-1`), plain, "whole number"},

@@ -122,7 +122,7 @@ func (r *verdictReader) decision(path string, v value.Value, rule *abi.RuleManif
 			}
 		case "reason":
 			if !v.IsNull() {
-				d.Reason = r.text(path, v)
+				d.Reason = r.reason(path, v)
 			}
 		case "flags":
 			if !v.IsNull() {
@@ -181,14 +181,24 @@ func (r *verdictReader) shape(path string, d *abi.Decision, state value.Value, r
 		r.fail(path, "a "+kindName(rule)+" can only ACCEPT")
 	case d.Reason == "":
 		r.fail(path, d.Decision+" needs a reason")
-	case len(d.Reason) > abi.MaxReason:
-		r.fail(path, "the reason is longer than "+strconv.Itoa(abi.MaxReason)+" bytes")
 	case (d.Decision == abi.Wait) != (d.DelaySeconds > 0):
 		r.fail(path, "delay_seconds is for WAIT, from 1 on")
 	}
 	if r.proposed = ""; d.State != nil {
 		r.proposed = d.State.Type
 	}
+}
+
+// reason reads a reason, of which it takes up no more than there may be.
+func (r *verdictReader) reason(path string, v value.Value) string {
+	const escaped = 6 // bytes for one, at most
+	if len(v.Raw()) <= escaped*abi.MaxReason+2 {
+		if s := r.text(path, v); len(s) <= abi.MaxReason {
+			return s
+		}
+	}
+	r.fail(path, "longer than "+strconv.Itoa(abi.MaxReason)+" bytes")
+	return ""
 }
 
 func kindName(rule *abi.RuleManifest) string {

@@ -78,30 +78,34 @@ const countFrom = 16 << 10
 // countValues returns an upper bound of the values and keys of a text, or of
 // those before it is nested too deeply.
 func countValues(text []byte) int {
-	count, depth, quoted := 1, 0, false
+	count, depth := 1, 0
 	for i := 0; i < len(text); i++ {
-		switch c := text[i]; c {
+		switch text[i] {
 		case '"':
-			quoted = !quoted
-		case '\\':
-			i++
-		case ',', ':', '{', '[', '}', ']':
-			if quoted {
-				continue
-			}
+			i = endOfString(text, i+1)
+		case ',', ':':
 			count++
-			if c == '{' || c == '[' {
-				depth++
-			} else if c == '}' || c == ']' {
-				depth--
-				count--
-			}
-			if depth > MaxDepth {
+		case '{', '[':
+			count++
+			if depth++; depth > MaxDepth {
 				return count
 			}
+		case '}', ']':
+			depth--
 		}
 	}
 	return count
+}
+
+// endOfString returns where a string's last quote stands, or the text's end.
+func endOfString(text []byte, pos int) int {
+	for pos = skipPlain(text, pos); pos < len(text) && text[pos] != '"'; pos = skipPlain(text, pos) {
+		if text[pos] == '\\' {
+			pos++ // what follows is no end
+		}
+		pos = min(pos+1, len(text))
+	}
+	return pos
 }
 
 // Parse is [Doc.Parse] with a new Doc.
