@@ -1,6 +1,7 @@
 // Command bench measures interlock beside the reference in one run: the same
-// load from the same process, in turns, a row of the table at a time. Only
-// ratios within one run count, as machines drift.
+// load from the same process, in turns, a row of the table at a time. Whoever's turn
+// it is not stands still, and the client does as little as it can: both would be time
+// of the one that is measured. Only ratios within one run count, as machines drift.
 package main
 
 import (
