@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -83,7 +84,7 @@ func (r *result) percentile(p int) float64 {
 
 // driver sends the load to one server.
 type driver struct {
-	url        string
+	host       string // and port of the server
 	createBody []byte
 	filterBody []byte
 	logsBody   []byte
@@ -93,14 +94,17 @@ type driver struct {
 // filtered is how many runs there are at least, for the filter.
 const filtered = 200
 
-func newDriver(ctx context.Context, url string) (*driver, error) {
-	d := &driver{url: url}
-	patient := rest.New(url, 50)
+func newDriver(ctx context.Context, server string) (*driver, error) {
+	u, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+	d := &driver{host: u.Host}
+	patient := rest.New(server, 50)
 	var flow, run struct{ ID string }
 	if err := patient.Post(ctx, "/flows/", map[string]any{"name": "bench"}, &flow); err != nil {
 		return nil, err
 	}
-	var err error
 	if d.createBody, err = json.Marshal(map[string]any{
 		"flow_id": flow.ID, "parameters": map[string]any{"x": 1, "name": "a parameter"}, "tags": []string{"bench"},
 		"empirical_policy": map[string]any{"retries": 1}, "state": map[string]any{"type": "PENDING"},
@@ -132,12 +136,8 @@ func (d *driver) measure(ctx context.Context, r row, clients int, lasting time.D
 	defer cancel(nil)
 	crew := make([]client, clients)
 	for i := range crew {
-		w, err := newWire(d.url)
-		if err != nil {
-			return nil, err
-		}
-		defer w.close()
-		crew[i] = client{driver: d, wire: w}
+		crew[i] = client{driver: d, wire: &wire{host: d.host}}
+		defer crew[i].wire.close()
 	}
 	began := time.Now()
 	var wg sync.WaitGroup

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"time"
 )
 
@@ -19,14 +18,6 @@ type wire struct {
 	conn net.Conn
 	in   *bufio.Reader
 	out  []byte
-}
-
-func newWire(server string) (*wire, error) {
-	u, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-	return &wire{host: u.Host}, nil
 }
 
 // reply is the answer to a request.

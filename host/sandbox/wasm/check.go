@@ -120,20 +120,20 @@ func (v *validator) branch(in *Instr) {
 
 func (v *validator) brTable(in *Instr) {
 	v.want(I32)
-	arity := len(v.label(in.B))
+	last := v.label(in.B)
 	targets := Reader{b: v.b, pos: in.Targets, end: in.End}
 	for range in.A {
 		types := v.label(targets.u32())
 		if v.err != nil {
 			return
 		}
-		if len(types) != arity {
+		if len(types) != len(last) {
 			v.bad("the targets of a br_table want different numbers of values")
 			return
 		}
 		v.peekAll(types)
 	}
-	v.wantAll(v.label(in.B))
+	v.wantAll(last)
 	v.dead()
 }
 

@@ -144,11 +144,7 @@ func (r *Reader) blockType(in *Instr) {
 }
 
 func (r *Reader) brTable(in *Instr) {
-	limit := 1 << 30
-	if r.targets > 0 {
-		limit = r.targets
-	}
-	in.A = uint32(r.count("branch targets", limit, 1))
+	in.A = uint32(r.count("branch targets", r.targets, 1))
 	in.Targets = r.pos
 	for range in.A {
 		r.u32()

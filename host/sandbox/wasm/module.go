@@ -136,7 +136,6 @@ type Body struct {
 	MaxHeight int
 	Calls     bool // has call or call_indirect
 	Indirect  bool // has call_indirect
-	Blocks    int
 }
 
 // Section is the place of a section.

@@ -11,12 +11,14 @@ type Reader struct {
 	b       []byte // the whole binary
 	pos     int
 	end     int // reading stops here
-	targets int // that a br_table may have; 0 stands for no limit
+	targets int // that a br_table may have
 	err     *Error
 }
 
 // NewReader reads b from start to end.
-func NewReader(b []byte, start, end int) *Reader { return &Reader{b: b, pos: start, end: end} }
+func NewReader(b []byte, start, end int) *Reader {
+	return &Reader{b: b, pos: start, end: end, targets: 1 << 30}
+}
 
 // Pos is the offset of the next byte.
 func (r *Reader) Pos() int { return r.pos }

@@ -115,7 +115,6 @@ func (v *validator) push(op Op, block BlockType) {
 		v.bad("blocks within blocks %d deep, the limit is %d", len(v.frames), v.caps.Nesting)
 		return
 	}
-	v.out.Blocks++
 	if v.work += len(v.locals) + 1; v.work > v.caps.JoinWork {
 		v.bad("variables times blocks come to more than %d in all functions", v.caps.JoinWork)
 		return
